@@ -4,9 +4,9 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <iosfwd>
 #include <span>
 #include <string>
-#include <iosfwd>
 #include <type_traits>
 #include <vector>
 
@@ -26,8 +26,7 @@ class Dims {
     for (int64_t v : values) push_back(v);
   }
   template <class T>
-    requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
-  Dims(const std::vector<T>& values) {
+  requires(std::is_integral_v<T> && !std::is_same_v<T, bool>) Dims(const std::vector<T>& values) {
     check_size(values.size());
     for (T v : values) push_back(static_cast<int64_t>(v));
   }

@@ -7,9 +7,9 @@
 
 #include <fmt/format.h>
 
+#include "tandem/dtype.h"
 #include "tandem/error.h"
 #include "tandem/shape.h"
-#include "tandem/dtype.h"
 
 namespace tandem {
 
@@ -22,16 +22,17 @@ template <class... Args>
   throw Error(ErrorCode::invalid_argument, fmt::format(format, std::forward<Args>(args)...));
 }
 
-#define TD_CHECK(condition, ...)                                  \
-  do {                                                            \
-    if (!(condition)) [[unlikely]] ::tandem::fail(__VA_ARGS__);   \
+#define TD_CHECK(condition, ...)   \
+  do {                             \
+    if (!(condition)) [[unlikely]] \
+      ::tandem::fail(__VA_ARGS__); \
   } while (false)
 
-#define TD_ASSERT(condition)                                                              \
-  do {                                                                                    \
-    if (!(condition)) [[unlikely]]                                                        \
+#define TD_ASSERT(condition)                                                                  \
+  do {                                                                                        \
+    if (!(condition)) [[unlikely]]                                                            \
       ::tandem::fail(::tandem::ErrorCode::internal, "internal error: {} ({}:{})", #condition, \
-                     ::tandem::here(__FILE__, __LINE__).file_name(), __LINE__);           \
+                     ::tandem::here(__FILE__, __LINE__).file_name(), __LINE__);               \
   } while (false)
 
 }  // namespace tandem

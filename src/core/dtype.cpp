@@ -5,8 +5,9 @@
 namespace tandem {
 
 namespace {
-constexpr std::string_view names[dtype_count] = {"bool",   "uint8", "int8",    "uint16",   "int16",   "uint32", "int32",
-                                                 "uint64", "int64", "float16", "bfloat16", "float32", "float64"};
+constexpr std::string_view names[dtype_count] = {"bool",     "uint8",   "int8",   "uint16", "int16",
+                                                 "uint32",   "int32",   "uint64", "int64",  "float16",
+                                                 "bfloat16", "float32", "float64"};
 }
 
 std::string_view name_of(DType dtype) { return names[static_cast<int>(dtype)]; }
@@ -40,8 +41,10 @@ Half::Half(float value) {
 Half::operator float() const {
   const uint32_t sign = (bits & 0x8000u) << 16;
   const uint32_t exponent = (bits >> 10) & 0x1fu, fraction = bits & 0x3ffu;
-  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13) | (fraction ? 0x400000u : 0));
-  if (exponent == 0) return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(static_cast<float>(fraction) * 0x1p-24f));
+  if (exponent == 0x1f)
+    return std::bit_cast<float>(sign | 0x7f800000u | (fraction << 13) | (fraction ? 0x400000u : 0));
+  if (exponent == 0)
+    return std::bit_cast<float>(sign | std::bit_cast<uint32_t>(static_cast<float>(fraction) * 0x1p-24f));
   return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (fraction << 13));
 }
 

@@ -17,7 +17,9 @@ void Dims::erase(int at) {
   --size_;
 }
 
-void Dims::too_long(size_t n) { fail("rank {} is too large; at most {} dimensions are supported", n, max_rank); }
+void Dims::too_long(size_t n) {
+  fail("rank {} is too large; at most {} dimensions are supported", n, max_rank);
+}
 
 std::string to_string(const Shape& shape) {
   std::string text = "(";

@@ -62,9 +62,9 @@ Value maximum(Value a, Value b);  ///< IEEE 754-2019 maximum: NaN wins, -0 < +0
 Value floor(Value a);
 Value ceil(Value a);
 Value trunc(Value a);
-Value round(Value a);                  ///< to nearest, ties to even
-Value fmod(Value a, Value b);          ///< C's fmod / integer %, sign of the dividend
-Value modulo(Value a, Value b);        ///< Python's %, sign of the divisor
+Value round(Value a);            ///< to nearest, ties to even
+Value fmod(Value a, Value b);    ///< C's fmod / integer %, sign of the dividend
+Value modulo(Value a, Value b);  ///< Python's %, sign of the divisor
 Value copysign(Value a, Value b);
 // Comparisons give type boolean.
 Value less(Value a, Value b);
@@ -160,7 +160,8 @@ class LoopNest {
  public:
   /// Element programs: `inputs` broadcast against `shape` (strides 0 there already, ranks equal to
   /// shape's); outputs are contiguous of this shape.
-  static LoopNest elementwise(const Program& program, const Shape& shape, std::span<const Strides> input_strides);
+  static LoopNest elementwise(const Program& program, const Shape& shape,
+                              std::span<const Strides> input_strides);
   /// Row programs: the last `row_rank` dimensions of `shape` form the row, in row-major logical
   /// order. Any strides, for outputs as well; row-scalar outputs use only the outer entries.
   static LoopNest rows(const Program& program, const Shape& shape, int row_rank,
