@@ -1,0 +1,230 @@
+// Files of the IDX format, honest and hostile, and the generator of digits.
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <vector>
+
+#include "data/digit_renderer.h"
+#include "data/idx_file.h"
+#include "tandem/error.h"
+
+namespace td = tandem;
+
+namespace {
+
+/// A folder that disappears with the test.
+class IdxTest : public testing::Test {
+ protected:
+  IdxTest() {
+    folder_ = std::filesystem::temp_directory_path() /
+              ("tandem_" + std::to_string(getpid()) +
+               testing::UnitTest::GetInstance()->current_test_info()->name());
+    std::filesystem::remove_all(folder_);
+    std::filesystem::create_directories(folder_);
+  }
+  ~IdxTest() override { std::filesystem::remove_all(folder_); }
+
+  std::string path(const std::string& name) const { return (folder_ / name).string(); }
+
+  std::string write(const std::string& name, const std::string& content) const {
+    std::ofstream(path(name), std::ios::binary) << content;
+    return path(name);
+  }
+  std::string write_gzip(const std::string& name, const std::string& content) const {
+    gzFile file = gzopen(path(name).c_str(), "wb6");
+    gzwrite(file, content.data(), static_cast<unsigned>(content.size()));
+    gzclose(file);
+    return path(name);
+  }
+  std::string content_of(const std::string& path) const {
+    std::ifstream in(path, std::ios::binary);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+
+  /// The message of the io error that reading this file gives, without the folder.
+  std::string error_of(const std::string& path) const {
+    try {
+      td::data::read_idx_file(path);
+    } catch (const td::Error& e) {
+      EXPECT_EQ(e.code(), td::ErrorCode::io);
+      std::string text = e.what();
+      const std::string prefix = folder_.string() + "/";
+      EXPECT_EQ(text.rfind(prefix, 0), 0u) << text;
+      return text.substr(prefix.size());
+    }
+    return "no error";
+  }
+
+ private:
+  std::filesystem::path folder_;
+};
+
+std::string header(uint8_t type, const std::vector<uint32_t>& sizes) {
+  std::string text = {0, 0, static_cast<char>(type), static_cast<char>(sizes.size())};
+  for (uint32_t size : sizes)
+    for (int shift = 24; shift >= 0; shift -= 8) text += static_cast<char>(size >> shift);
+  return text;
+}
+
+}  // namespace
+
+TEST_F(IdxTest, ReadsPlainAndGzip) {
+  const std::string content = header(0x08, {2, 3}) + "abcdef";
+  for (const std::string& file : {write("plain", content), write_gzip("zipped.gz", content)}) {
+    const auto array = td::data::read_idx_file(file);
+    EXPECT_EQ(array.dtype, td::uint8);
+    EXPECT_EQ(array.shape, td::Shape({2, 3}));
+    ASSERT_EQ(array.bytes.size(), 6u);
+    EXPECT_EQ(std::memcmp(array.bytes.data(), "abcdef", 6), 0);
+  }
+}
+
+TEST_F(IdxTest, ReadsEveryTypeInThisMachinesByteOrder) {
+  const auto first = [&](uint8_t type, const std::string& bytes, td::DType dtype, auto expected) {
+    const auto array = td::data::read_idx_file(write("file", header(type, {1}) + bytes));
+    EXPECT_EQ(array.dtype, dtype);
+    auto value = expected;
+    ASSERT_EQ(array.bytes.size(), sizeof value);
+    std::memcpy(&value, array.bytes.data(), sizeof value);
+    EXPECT_EQ(value, expected);
+  };
+  using namespace std::string_literals;
+  first(0x08, "\xfe"s, td::uint8, uint8_t{254});
+  first(0x09, "\xfe"s, td::int8, int8_t{-2});
+  first(0x0b, "\xff\x01"s, td::int16, int16_t{-255});
+  first(0x0c, "\x00\x01\x02\x03"s, td::int32, int32_t{66051});
+  first(0x0d, "\x3f\xc0\x00\x00"s, td::float32, 1.5f);
+  first(0x0e, "\xc0\x00\x00\x00\x00\x00\x00\x00"s, td::float64, -2.0);
+}
+
+TEST_F(IdxTest, ReadsEmptyArrays) {
+  const auto array =
+      td::data::read_idx_file(write("file", header(0x08, {0, 0xffffffff, 0xffffffff, 0xffffffff})));
+  EXPECT_EQ(array.shape.element_count(), 0);
+  EXPECT_TRUE(array.bytes.empty());
+}
+
+TEST_F(IdxTest, ReadsMoreThanOneChunk) {
+  std::string data(3'000'001, 0);
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * i >> 7);
+  const std::string content = header(0x08, {3'000'001}) + data;
+  for (const std::string& file : {write("plain", content), write_gzip("zipped.gz", content)}) {
+    const auto array = td::data::read_idx_file(file);
+    ASSERT_EQ(array.bytes.size(), data.size());
+    EXPECT_EQ(std::memcmp(array.bytes.data(), data.data(), data.size()), 0);
+  }
+}
+
+TEST_F(IdxTest, RefusesWhatIsNoIdxFile) {
+  EXPECT_EQ(error_of(path("missing")), "missing: no such file");
+  std::filesystem::create_directory(path("folder"));
+  EXPECT_EQ(error_of(path("folder")), "folder: not a regular file");
+  EXPECT_EQ(error_of(write("empty", "")),
+            "empty: 0 bytes are too few for an IDX file; its header has at least 8");
+  EXPECT_EQ(error_of(write("text", "hello, world")),
+            "text: not an IDX file: it begins with 0x68 0x65; expected 0x00 0x00");
+  EXPECT_EQ(
+      error_of(write("type", header(0x0a, {1}) + "a")),
+      "type: IDX type code 0x0a is unknown; expected 0x08 (uint8), 0x09 (int8), 0x0b (int16), 0x0c (int32), "
+      "0x0d (float32) or 0x0e (float64)");
+  EXPECT_EQ(error_of(write("scalar", header(0x08, {}) + "a")),
+            "scalar: IDX rank 0 is out of range; expected 1 to 8");
+  EXPECT_EQ(error_of(write("rank", header(0x08, std::vector<uint32_t>(200, 1)) + "a")),
+            "rank: IDX rank 200 is out of range; expected 1 to 8");
+  EXPECT_EQ(error_of(write("header", header(0x08, {1, 2}).substr(0, 9))),
+            "header: the file ends inside its header, after 9 bytes; an IDX header of rank 2 has 12");
+}
+
+TEST_F(IdxTest, RefusesSizesThatLie) {
+  EXPECT_EQ(error_of(write("short", header(0x08, {2, 3}) + "abcde")),
+            "short: its header declares (2, 3) of uint8, 6 bytes, but the file holds 5 bytes of data");
+  EXPECT_EQ(error_of(write("long", header(0x08, {2, 3}) + "abcdefg")),
+            "long: its header declares (2, 3) of uint8, 6 bytes, but the file holds 7 bytes of data");
+  EXPECT_EQ(error_of(write_gzip("short.gz", header(0x08, {2, 3}) + "abcde")),
+            "short.gz: its header declares (2, 3) of uint8, 6 bytes, but the file holds 5 bytes of data");
+  EXPECT_EQ(error_of(write_gzip("long.gz", header(0x08, {2, 3}) + "abcdefg")),
+            "long.gz: its header declares (2, 3) of uint8, 6 bytes, but the file holds more data");
+  EXPECT_EQ(error_of(write("huge", header(0x0e, {0xffffffff, 0xffffffff, 0xffffffff}) + "a")),
+            "huge: its header declares (4294967295, 4294967295, 4294967295) of float64, more bytes than 64 "
+            "bits can "
+            "count");
+  EXPECT_EQ(
+      error_of(write("large", header(0x08, {0xffffffff, 0xffff}) + "a")),
+      "large: its header declares (4294967295, 65535) of uint8, 281470681677825 bytes, but the file holds 1 "
+      "bytes of data");
+  const std::string zipped = write_gzip("large.gz", header(0x08, {0xffffffff, 0xffff}) + "a");
+  EXPECT_EQ(error_of(zipped),
+            "large.gz: its header declares (4294967295, 65535) of uint8, 281470681677825 bytes, but the file "
+            "can hold "
+            "at most " +
+                std::to_string(1032 * std::filesystem::file_size(zipped)) + " bytes of data");
+}
+
+TEST_F(IdxTest, RefusesAZipBombAtItsDeclaredSize) {
+  // 64 MiB of zeros behind a header that declares 16 bytes: reading stops there.
+  const std::string file = write_gzip("bomb.gz", header(0x08, {16}) + std::string(64 << 20, '\0'));
+  EXPECT_EQ(error_of(file),
+            "bomb.gz: its header declares (16,) of uint8, 16 bytes, but the file holds more data");
+}
+
+TEST_F(IdxTest, RefusesDamagedGzipData) {
+  std::string data(10'000, 'a');
+  for (size_t i = 0; i < data.size(); ++i) data[i] = static_cast<char>(i * 2654435761u >> 24);
+  const std::string whole = content_of(write_gzip("whole.gz", header(0x08, {10'000}) + data));
+  EXPECT_EQ(error_of(write("cut.gz", whole.substr(0, whole.size() / 2))),
+            "cut.gz: damaged gzip data: unexpected end of file");
+  EXPECT_EQ(error_of(write("tail.gz", whole.substr(0, whole.size() - 5))),
+            "tail.gz: damaged gzip data: unexpected end of file");
+  std::string flipped = whole;
+  flipped[whole.size() - 6] ^= 1;  // of the checksum
+  EXPECT_EQ(error_of(write("flipped.gz", flipped)), "flipped.gz: damaged gzip data: incorrect data check");
+}
+
+TEST(Digits, DependOnSeedAndIndexAlone) {
+  std::array<uint8_t, td::data::digit_pixels> a, b;
+  td::data::draw_digit(1, 41, a);
+  td::data::draw_digit(1, 42, b);
+  EXPECT_NE(a, b);
+  td::data::draw_digit(1, 41, b);
+  EXPECT_EQ(a, b);
+  td::data::draw_digit(2, 41, b);
+  EXPECT_NE(a, b);
+}
+
+TEST(Digits, KeepTheirBytesOnEveryMachine) {
+  uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
+  std::array<uint8_t, td::data::digit_pixels> pixels;
+  for (uint64_t i = 0; i < 1000; ++i) {
+    td::data::draw_digit(0, i, pixels);
+    for (uint8_t pixel : pixels) hash = (hash ^ pixel) * 0x100000001b3;
+  }
+  EXPECT_EQ(hash, 14199037427185542841u);
+}
+
+TEST(Digits, AreBalancedVisibleAndWhole) {
+  std::array<int, 10> counts = {};
+  std::array<uint8_t, td::data::digit_pixels> pixels;
+  constexpr int side = td::data::digit_side;
+  for (uint64_t i = 0; i < 5000; ++i) {
+    ++counts[static_cast<size_t>(td::data::digit_label(3, i))];
+    td::data::draw_digit(3, i, pixels);
+    EXPECT_GT(*std::max_element(pixels.begin(), pixels.end()), 120) << i;
+    int inked = 0;
+    for (uint8_t pixel : pixels) inked += pixel > 100;
+    EXPECT_GT(inked, 10) << i;
+    EXPECT_LT(inked, 400) << i;
+    for (size_t j = 0; j < side; ++j)  // no stroke leaves the picture
+      for (size_t at : {j, (side - 1) * side + j, j * side, j * side + side - 1})
+        EXPECT_LT(pixels[at], 210) << i;
+  }
+  for (int count : counts) EXPECT_NEAR(count, 500, 100);
+}
