@@ -1,5 +1,5 @@
 #pragma once
-// Matrix products: oneDNN for large f32 ones, native kernels for the rest.
+// Matrix products.
 
 #include <cstdint>
 
@@ -15,7 +15,8 @@ struct Matrix {
 
 /// c[m,n] = a[m,k] * b[k,n]; c is contiguous row-major and must not overlap the operands.
 /// f32, f64, f16, bf16 (computed in f32, rounded once) and all integers (wrapping). k = 0 gives zeros.
-/// The algorithm depends on (dtype, m, n, k) alone, never on strides or threads, and so do the bits.
+/// Each floating element is one chain of fused multiply-adds over k, in order: its bits depend on neither
+/// strides nor threads.
 void matmul(DType dtype, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, void* c);
 
 }  // namespace tandem::runtime

@@ -9,9 +9,10 @@ namespace tandem::runtime {
 
 /// Threads that parallel_for may use, the caller included. Default: the machine's cores.
 int thread_count();
-/// Changes it for the whole process (1 to 256).
+/// Changes it for the whole process (1 to 256). Waits for a parallel_for in progress.
 void set_thread_count(int count);
-/// True inside a parallel_for body: nested ones then run on the calling thread.
+/// True while the calling thread runs a range of a parallel_for that was cut: nested ones then run
+/// on the calling thread.
 bool in_parallel_region();
 
 /// A non-owning reference to a callable.
@@ -36,7 +37,8 @@ class FunctionRef<R(Args...)> {
 
 /// Runs body(begin, end) over disjoint ranges that cover [0, count), each at least `grain` long where
 /// possible; on the calling thread when one range is enough. Returns when all have run; the first
-/// exception is carried over. Any number of threads may call it at once.
+/// exception is carried over, and ranges not yet begun are then skipped. Any number of threads may
+/// call it at once: one of them gets the pool, the others run their ranges themselves.
 void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t begin, int64_t end)> body);
 
 }  // namespace tandem::runtime
