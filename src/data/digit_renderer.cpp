@@ -39,7 +39,7 @@ template <size_t N>
 constexpr Stroke stroke(const Knot (&knots)[N]) {
   static_assert(N >= 2 && N <= max_knots);
   Stroke s;
-  for (const Knot& knot : knots) s.knots[static_cast<size_t>(s.count++)] = knot;
+  for (const Knot& knot : knots) s.knots[s.count++] = knot;
   return s;
 }
 
@@ -47,7 +47,7 @@ template <class... Strokes>
 constexpr Glyph glyph(int digit, int width, const Strokes&... strokes) {
   static_assert(sizeof...(strokes) <= max_strokes);
   Glyph g{digit, width};
-  ((g.strokes[static_cast<size_t>(g.stroke_count++)] = strokes), ...);
+  ((g.strokes[g.stroke_count++] = strokes), ...);
   return g;
 }
 
@@ -116,7 +116,7 @@ constexpr int first_way(int digit) {
 }
 constexpr auto first_ways = [] {
   std::array<int, 11> first = {};
-  for (int digit = 0; digit <= 10; ++digit) first[static_cast<size_t>(digit)] = first_way(digit);
+  for (int digit = 0; digit <= 10; ++digit) first[digit] = first_way(digit);
   return first;
 }();
 
@@ -202,7 +202,7 @@ constexpr int max_segments = max_strokes * max_knots * pieces_per_knot;
 
 class Drawing {
  public:
-  void add(const Segment& segment) { segments_[static_cast<size_t>(count_++)] = segment; }
+  void add(const Segment& segment) { segments_[count_++] = segment; }
   std::span<Segment> segments() { return {segments_.data(), static_cast<size_t>(count_)}; }
 
  private:
@@ -215,21 +215,18 @@ void trace(const Stroke& stroke, const Hand& hand, Chance& chance, float radius,
   std::array<Point, max_knots> at;
   const int n = stroke.count;
   for (int i = 0; i < n; ++i) {
-    const Knot& knot = stroke.knots[static_cast<size_t>(i)];
-    at[static_cast<size_t>(i)] =
-        hand({hundredths(knot.x) + chance.bell(0.036f), hundredths(knot.y) + chance.bell(0.028f)});
+    const Knot& knot = stroke.knots[i];
+    at[i] = hand({hundredths(knot.x) + chance.bell(0.036f), hundredths(knot.y) + chance.bell(0.028f)});
   }
   const float radius_from = radius * (1 + chance.bell(0.12f)), radius_to = radius * (1 + chance.bell(0.18f));
-  const auto is_end = [&](int i) {
-    return i == 0 || i == n - 1 || stroke.knots[static_cast<size_t>(i)].turn == corner;
-  };
+  const auto is_end = [&](int i) { return i == 0 || i == n - 1 || stroke.knots[i].turn == corner; };
   Segment piece;
   piece.to = at[0];
   piece.radius_to = radius_from;
   for (int i = 0; i + 1 < n; ++i) {
-    const Point a = at[static_cast<size_t>(i)], b = at[static_cast<size_t>(i + 1)];
-    const Point slope_a = is_end(i) ? b - a : 0.5f * (b - at[static_cast<size_t>(i - 1)]);
-    const Point slope_b = is_end(i + 1) ? b - a : 0.5f * (at[static_cast<size_t>(i + 2)] - a);
+    const Point a = at[i], b = at[i + 1];
+    const Point slope_a = is_end(i) ? b - a : 0.5f * (b - at[i - 1]);
+    const Point slope_b = is_end(i + 1) ? b - a : 0.5f * (at[i + 2] - a);
     for (int j = 1; j <= pieces_per_knot; ++j) {
       const float t = static_cast<float>(j) / pieces_per_knot, s = 1 - t;
       piece.from = piece.to;
@@ -288,7 +285,7 @@ void ink(const Segment& s, float softness, std::array<float, digit_pixels>& cove
       const float distance = std::sqrt(off.x * off.x + off.y * off.y);
       const float radius = s.radius_from + (s.radius_to - s.radius_from) * t;
       const float covered = std::clamp((radius - distance) / softness + 0.5f, 0.f, 1.f);
-      float& pixel = coverage[static_cast<size_t>(y * digit_side + x)];
+      float& pixel = coverage[y * digit_side + x];
       pixel = std::max(pixel, covered);
     }
 }
@@ -299,14 +296,13 @@ int digit_label(uint64_t seed, uint64_t index) { return Chance(seed, index).belo
 
 void draw_digit(uint64_t seed, uint64_t index, std::span<uint8_t, digit_pixels> pixels) {
   Chance chance(seed, index);
-  const auto digit = static_cast<size_t>(chance.below(10));
+  const int digit = chance.below(10);
   const Glyph& glyph = glyphs[first_ways[digit] + chance.below(first_ways[digit + 1] - first_ways[digit])];
 
   const Hand hand(chance, hundredths(glyph.width));
   const float radius = chance.uniform(0.75f, 1.75f), softness = chance.uniform(1.f, 1.8f);
   Drawing drawing;
-  for (int i = 0; i < glyph.stroke_count; ++i)
-    trace(glyph.strokes[static_cast<size_t>(i)], hand, chance, radius, drawing);
+  for (int i = 0; i < glyph.stroke_count; ++i) trace(glyph.strokes[i], hand, chance, radius, drawing);
   place(chance, drawing);
 
   std::array<float, digit_pixels> coverage = {};
@@ -318,7 +314,8 @@ void draw_digit(uint64_t seed, uint64_t index, std::span<uint8_t, digit_pixels> 
     uint64_t noise = chance.bits();
     for (size_t j = i; j < i + 4; ++j, noise >>= 16) {
       const float speck = grain * (static_cast<float>(noise & 0xffff) * 0x1p-15f - 1.f);
-      pixels[j] = static_cast<uint8_t>(std::clamp(brightness * coverage[j] + speck, 0.f, 255.f) + 0.5f);
+      const float light = brightness * coverage[j] + speck + 0.5f;
+      pixels[j] = static_cast<uint8_t>(std::clamp(light, 0.f, 255.f));
     }
   }
 }

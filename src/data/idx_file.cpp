@@ -125,7 +125,7 @@ IdxArray read_idx_file(const std::string& path) {
     source.check_end();
     fail(ErrorCode::io, "{}: {} bytes are too few for an IDX file; its header has at least 8", path, got);
   }
-  const auto at = [&](int i) { return std::to_integer<unsigned>(magic[static_cast<size_t>(i)]); };
+  const auto at = [&](int i) { return std::to_integer<unsigned>(magic[i]); };
   if (at(0) != 0 || at(1) != 0)
     fail(ErrorCode::io, "{}: not an IDX file: it begins with 0x{:02x} 0x{:02x}; expected 0x00 0x00", path,
          at(0), at(1));
@@ -149,8 +149,7 @@ IdxArray read_idx_file(const std::string& path) {
   }
   for (int i = 0; i < rank; ++i) {
     int64_t size = 0;
-    for (int j = 0; j < 4; ++j)
-      size = size << 8 | std::to_integer<int64_t>(sizes[static_cast<size_t>(4 * i + j)]);
+    for (int j = 0; j < 4; ++j) size = size << 8 | std::to_integer<int64_t>(sizes[4 * i + j]);
     array.shape.push_back(size);
   }
 
