@@ -5,7 +5,6 @@ rules=$(readlink -f "$(dirname "$0")/../../tools/lint/rules.sh")
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cd "$folder"
-git init -q .
 failed=0
 
 # expect FILE FINDING: with the text from standard input in FILE, the rules find exactly FINDING.
