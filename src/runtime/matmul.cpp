@@ -4,7 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
-#include <new>
+#include <type_traits>
+#include <utility>
 
 #include "core/check.h"
 #include "runtime/cpu.h"
@@ -43,22 +44,16 @@ class Scratch {
   size_t size_ = 0;
 };
 
-thread_local Scratch scratch_a, scratch_b, scratch_c;
-
-/// Copies rows x columns elements into row-major order, converting them.
-template <class To, class From>
-void pack(int64_t rows, int64_t columns, const From* from, int64_t row_stride, int64_t column_stride, To* to) {
-  constexpr int64_t block = 16;  // so that a transposed source is read by whole cache lines
-  for (int64_t i = 0; i < rows; i += block)
-    for (int64_t j = 0; j < columns; j += block)
-      for (int64_t r = i; r < std::min(rows, i + block); ++r)
-        for (int64_t s = j; s < std::min(columns, j + block); ++s)
-          to[r * columns + s] = static_cast<To>(from[r * row_stride + s * column_stride]);
+template <class T>
+Operand<T> operand(const Matrix& matrix) {
+  return {static_cast<const T*>(matrix.data), matrix.row_stride, matrix.column_stride};
 }
 
 template <class T>
-const T* at(const Matrix& matrix) {
-  return static_cast<const T*>(matrix.data);
+Operand<T> operator+(const Operand<T>& matrix, std::pair<int64_t, int64_t> offset) {
+  const auto [row, column] = offset;
+  return {matrix.data + row * matrix.row_stride + column * matrix.column_stride, matrix.row_stride,
+          matrix.column_stride};
 }
 
 ProductKernels kernels() {
@@ -75,69 +70,61 @@ ProductKernels kernels() {
 /// Calls body(row, rows, column, columns) for slices of the product.
 template <class Body>
 void for_slices(int64_t m, int64_t n, int64_t k, Body body) {
-  constexpr int64_t block = 16;
-  const int64_t row_blocks = (m + block - 1) / block, column_blocks = (n + block - 1) / block;
-  if (m >= n || row_blocks >= 8) {
-    const int64_t grain = std::max<int64_t>(1, slice_work / std::max<int64_t>(1, block * n * k));
-    parallel_for(row_blocks, grain, [&](int64_t begin, int64_t end) {
-      body(begin * block, std::min(m, end * block) - begin * block, 0, n);
+  if (m * n * k < 2 * slice_work) return body(0, m, 0, n);
+  // Rows for choice: each slice then reads all of b, which is the operand that is prepared.
+  constexpr int64_t block_rows = 8, block_columns = 48;
+  const int64_t row_blocks = (m + block_rows - 1) / block_rows;
+  const int64_t column_blocks = (n + block_columns - 1) / block_columns;
+  if (row_blocks >= column_blocks || row_blocks >= 4 * thread_count()) {
+    parallel_for(row_blocks, slice_work / (block_rows * n * k), [&](int64_t begin, int64_t end) {
+      body(begin * block_rows, std::min(m, end * block_rows) - begin * block_rows, 0, n);
     });
   } else {
-    const int64_t grain = std::max<int64_t>(1, slice_work / std::max<int64_t>(1, block * m * k));
-    parallel_for(column_blocks, grain, [&](int64_t begin, int64_t end) {
-      body(0, m, begin * block, std::min(n, end * block) - begin * block);
+    parallel_for(column_blocks, slice_work / (block_columns * m * k), [&](int64_t begin, int64_t end) {
+      body(0, m, begin * block_columns, std::min(n, end * block_columns) - begin * block_columns);
     });
   }
 }
 
 template <class T>
-void native(ProductKernel<T> kernel, int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, T* c) {
-  const T* right = at<T>(b);
-  int64_t ldb = b.row_stride;
-  if (b.column_stride != 1 && n > 1) {
-    T* packed = scratch_b.get<T>(k * n);
-    pack(k, n, right, b.row_stride, b.column_stride, packed);
-    right = packed;
-    ldb = n;
-  }
+void floating_product(ProductKernel<T> kernel, int64_t m, int64_t n, int64_t k, const Operand<T>& a,
+                      const Operand<T>& b, T* c) {
   for_slices(m, n, k, [&](int64_t row, int64_t rows, int64_t column, int64_t columns) {
-    kernel(rows, columns, k, at<T>(a) + row * a.row_stride, a.row_stride, a.column_stride, right + column, ldb,
-           c + row * n + column, n);
+    kernel(rows, columns, k, a + std::pair{row, 0}, b + std::pair{0, column}, c + row * n + column, n);
   });
 }
 
-void product(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, double* c) {
-  native(kernels().f64, m, n, k, a, b, c);
-}
-
-void product(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, float* c) {
-  native(kernels().f32, m, n, k, a, b, c);
+template <class Narrow>
+void widen(int64_t rows, int64_t columns, const Operand<Narrow>& from, float* to) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t j = 0; j < columns; ++j)
+      *to++ = static_cast<float>(from.data[i * from.row_stride + j * from.column_stride]);
 }
 
 /// f16 and bf16: computed in f32, rounded once.
 template <class Narrow>
-void narrow_product(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, Narrow* c) {
-  // Buffers of their own, because the product below may pack again; these are contiguous, so it won't.
-  float* left = scratch_a.get<float>(m * k);
-  float* right = scratch_b.get<float>(k * n);
-  float* sums = scratch_c.get<float>(m * n);
-  pack(m, k, at<Narrow>(a), a.row_stride, a.column_stride, left);
-  pack(k, n, at<Narrow>(b), b.row_stride, b.column_stride, right);
-  product(m, n, k, {left, k, 1}, {right, n, 1}, sums);
+void narrow_product(int64_t m, int64_t n, int64_t k, const Operand<Narrow>& a, const Operand<Narrow>& b, Narrow* c) {
+  static thread_local Scratch left_scratch, right_scratch, sum_scratch;
+  float* left = left_scratch.get<float>(m * k);
+  float* right = right_scratch.get<float>(k * n);
+  float* sums = sum_scratch.get<float>(m * n);
+  widen(m, k, a, left);
+  widen(k, n, b, right);
+  floating_product(kernels().f32, m, n, k, {left, k, 1}, {right, n, 1}, sums);
   for (int64_t i = 0; i < m * n; ++i) c[i] = static_cast<Narrow>(sums[i]);
 }
 
 /// T is unsigned: sums wrap. Narrow ones are computed in 32 bits, so that C++ does not promote to int.
 template <class T>
-void integer_product(int64_t m, int64_t n, int64_t k, const Matrix& a, const Matrix& b, T* c) {
+void integer_product(int64_t m, int64_t n, int64_t k, const Operand<T>& a, const Operand<T>& b, T* c) {
   using Wide = std::conditional_t<sizeof(T) < 4, uint32_t, T>;
   for_slices(m, n, k, [&](int64_t row, int64_t rows, int64_t column, int64_t columns) {
     for (int64_t i = row; i < row + rows; ++i) {
       T* to = c + i * n + column;
       std::fill_n(to, columns, T{0});
       for (int64_t p = 0; p < k; ++p) {
-        const Wide left = at<T>(a)[i * a.row_stride + p * a.column_stride];
-        const T* right = at<T>(b) + p * b.row_stride + column * b.column_stride;
+        const Wide left = a.data[i * a.row_stride + p * a.column_stride];
+        const T* right = b.data + p * b.row_stride + column * b.column_stride;
         for (int64_t j = 0; j < columns; ++j) to[j] = static_cast<T>(to[j] + left * right[j * b.column_stride]);
       }
     }
@@ -152,19 +139,24 @@ void matmul(DType dtype, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, vo
     std::memset(c, 0, static_cast<size_t>(m * n) * size_of(dtype));
     return;
   }
+  const auto integers = [&]<class T>(T* to) { integer_product(m, n, k, operand<T>(a), operand<T>(b), to); };
+  const auto narrow = [&]<class T>(T* to) { narrow_product(m, n, k, operand<T>(a), operand<T>(b), to); };
   switch (dtype) {
-    case DType::f32: return product(m, n, k, a, b, static_cast<float*>(c));
-    case DType::f64: return product(m, n, k, a, b, static_cast<double*>(c));
-    case DType::f16: return narrow_product(m, n, k, a, b, static_cast<Half*>(c));
-    case DType::bf16: return narrow_product(m, n, k, a, b, static_cast<BFloat16*>(c));
+    case DType::f32:
+      return floating_product(kernels().f32, m, n, k, operand<float>(a), operand<float>(b), static_cast<float*>(c));
+    case DType::f64:
+      return floating_product(kernels().f64, m, n, k, operand<double>(a), operand<double>(b),
+                              static_cast<double*>(c));
+    case DType::f16: return narrow(static_cast<Half*>(c));
+    case DType::bf16: return narrow(static_cast<BFloat16*>(c));
     case DType::u8:
-    case DType::i8: return integer_product(m, n, k, a, b, static_cast<uint8_t*>(c));
+    case DType::i8: return integers(static_cast<uint8_t*>(c));
     case DType::u16:
-    case DType::i16: return integer_product(m, n, k, a, b, static_cast<uint16_t*>(c));
+    case DType::i16: return integers(static_cast<uint16_t*>(c));
     case DType::u32:
-    case DType::i32: return integer_product(m, n, k, a, b, static_cast<uint32_t*>(c));
+    case DType::i32: return integers(static_cast<uint32_t*>(c));
     case DType::u64:
-    case DType::i64: return integer_product(m, n, k, a, b, static_cast<uint64_t*>(c));
+    case DType::i64: return integers(static_cast<uint64_t*>(c));
     case DType::boolean: break;
   }
   fail(ErrorCode::internal, "internal error: no matrix product of {}", dtype);

@@ -26,6 +26,25 @@ struct SimdF32 {
     for (int i = 0; i < lanes; ++i) to[i] = all[i];
   }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_ps(a, b, c); }
+  static void transpose(Vector (&r)[8]) {
+    Vector pairs[8], fours[8];  // fours[4 * g + c], lane l: rows 4 * g and on of column 4 * l + c
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i += 2) {
+      pairs[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+      pairs[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; ++i) {
+      const __m256d low = _mm256_castps_pd(pairs[i / 4 * 4 + i % 4 / 2]);
+      const __m256d high = _mm256_castps_pd(pairs[i / 4 * 4 + i % 4 / 2 + 2]);
+      fours[i] = _mm256_castpd_ps(i % 2 == 0 ? _mm256_unpacklo_pd(low, high) : _mm256_unpackhi_pd(low, high));
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 4; ++i) {
+      r[i] = _mm256_permute2f128_ps(fours[i], fours[4 + i], 0x20);
+      r[4 + i] = _mm256_permute2f128_ps(fours[i], fours[4 + i], 0x31);
+    }
+  }
 };
 
 struct SimdF64 {
@@ -46,6 +65,14 @@ struct SimdF64 {
     for (int i = 0; i < lanes; ++i) to[i] = all[i];
   }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm256_fmadd_pd(a, b, c); }
+  static void transpose(Vector (&r)[4]) {
+    const Vector even_low = _mm256_unpacklo_pd(r[0], r[1]), odd_low = _mm256_unpackhi_pd(r[0], r[1]);
+    const Vector even_high = _mm256_unpacklo_pd(r[2], r[3]), odd_high = _mm256_unpackhi_pd(r[2], r[3]);
+    r[0] = _mm256_permute2f128_pd(even_low, even_high, 0x20);
+    r[1] = _mm256_permute2f128_pd(odd_low, odd_high, 0x20);
+    r[2] = _mm256_permute2f128_pd(even_low, even_high, 0x31);
+    r[3] = _mm256_permute2f128_pd(odd_low, odd_high, 0x31);
+  }
 };
 
 }  // namespace

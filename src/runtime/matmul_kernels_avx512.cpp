@@ -20,6 +20,31 @@ struct SimdF32 {
   static void store(float* to, Vector value) { _mm512_storeu_ps(to, value); }
   static void store_first(float* to, Vector value, int lanes) { _mm512_mask_storeu_ps(to, mask(lanes), value); }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_ps(a, b, c); }
+  static void transpose(Vector (&r)[16]) {
+    Vector pairs[16], fours[16];  // fours[4 * g + c], lane l: rows 4 * g and on of column 4 * l + c
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; i += 2) {
+      pairs[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+      pairs[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 16; ++i) {
+      const __m512d low = _mm512_castps_pd(pairs[i / 4 * 4 + i % 4 / 2]);
+      const __m512d high = _mm512_castps_pd(pairs[i / 4 * 4 + i % 4 / 2 + 2]);
+      fours[i] = _mm512_castpd_ps(i % 2 == 0 ? _mm512_unpacklo_pd(low, high) : _mm512_unpackhi_pd(low, high));
+    }
+#pragma GCC unroll 16
+    for (int i = 0; i < 4; ++i) {
+      const Vector even_low = _mm512_shuffle_f32x4(fours[i], fours[4 + i], 0x88);
+      const Vector odd_low = _mm512_shuffle_f32x4(fours[i], fours[4 + i], 0xdd);
+      const Vector even_high = _mm512_shuffle_f32x4(fours[8 + i], fours[12 + i], 0x88);
+      const Vector odd_high = _mm512_shuffle_f32x4(fours[8 + i], fours[12 + i], 0xdd);
+      r[i] = _mm512_shuffle_f32x4(even_low, even_high, 0x88);
+      r[4 + i] = _mm512_shuffle_f32x4(odd_low, odd_high, 0x88);
+      r[8 + i] = _mm512_shuffle_f32x4(even_low, even_high, 0xdd);
+      r[12 + i] = _mm512_shuffle_f32x4(odd_low, odd_high, 0xdd);
+    }
+  }
 };
 
 struct SimdF64 {
@@ -34,6 +59,25 @@ struct SimdF64 {
   static void store(double* to, Vector value) { _mm512_storeu_pd(to, value); }
   static void store_first(double* to, Vector value, int lanes) { _mm512_mask_storeu_pd(to, mask(lanes), value); }
   static Vector fma(Vector a, Vector b, Vector c) { return _mm512_fmadd_pd(a, b, c); }
+  static void transpose(Vector (&r)[8]) {
+    Vector pairs[8];  // pairs[2 * g + c], lane l: rows 2 * g and 2 * g + 1 of column 2 * l + c
+#pragma GCC unroll 8
+    for (int i = 0; i < 8; i += 2) {
+      pairs[i] = _mm512_unpacklo_pd(r[i], r[i + 1]);
+      pairs[i + 1] = _mm512_unpackhi_pd(r[i], r[i + 1]);
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < 2; ++i) {
+      const Vector even_low = _mm512_shuffle_f64x2(pairs[i], pairs[2 + i], 0x88);
+      const Vector odd_low = _mm512_shuffle_f64x2(pairs[i], pairs[2 + i], 0xdd);
+      const Vector even_high = _mm512_shuffle_f64x2(pairs[4 + i], pairs[6 + i], 0x88);
+      const Vector odd_high = _mm512_shuffle_f64x2(pairs[4 + i], pairs[6 + i], 0xdd);
+      r[i] = _mm512_shuffle_f64x2(even_low, even_high, 0x88);
+      r[2 + i] = _mm512_shuffle_f64x2(odd_low, odd_high, 0x88);
+      r[4 + i] = _mm512_shuffle_f64x2(even_low, even_high, 0xdd);
+      r[6 + i] = _mm512_shuffle_f64x2(odd_low, odd_high, 0xdd);
+    }
+  }
 };
 
 }  // namespace

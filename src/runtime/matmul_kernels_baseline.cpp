@@ -19,6 +19,7 @@ struct Simd {
   static Vector load_first(const T* from, int) { return *from; }
   static void store(T* to, Vector value) { *to = value; }
   static void store_first(T* to, Vector value, int) { *to = value; }
+  static void transpose(Vector (&)[1]) {}
   static Vector fma(Vector a, Vector b, Vector c) { return std::fma(a, b, c); }
 };
 
