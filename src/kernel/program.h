@@ -10,7 +10,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -84,7 +83,8 @@ Value bit_not(Value a);
 Value shift_left(Value a, Value b);   ///< zero when b >= width
 Value shift_right(Value a, Value b);  ///< logical for unsigned, arithmetic for signed
 /// Conversion as NumPy's astype where that is defined. Float to integer truncates; NaN gives 0 and
-/// values out of range saturate, the same on every machine. To boolean: != 0.
+/// values out of range saturate, the same on every machine. To boolean: != 0. To f16 or bf16: rounds
+/// to that type's precision, the value stays f32.
 Value convert(Value a, DType type);
 Value bitcast(Value a, DType type);  ///< same size only
 /// A constant of the same type as `like`.
@@ -96,6 +96,9 @@ Value call(double (*function)(double), Value a, const char* name);
 Value call(float (*function)(float), Value a, const char* name);
 Value call(double (*function)(double, double), Value a, Value b, const char* name);
 Value call(float (*function)(float, float), Value a, Value b, const char* name);
+/// function(a) where `condition` holds, else `otherwise`; tiles without any such element cost one test.
+Value call_where(Value condition, double (*function)(double), Value a, Value otherwise, const char* name);
+Value call_where(Value condition, float (*function)(float), Value a, Value otherwise, const char* name);
 
 // Row programs: reductions over the row give a row scalar, usable wherever a value is.
 // Partial results: 32 interleaved ones by logical index in the row, blocks of 4,096, a fixed tree,
@@ -178,10 +181,12 @@ class LoopNest {
   int64_t unit_cost() const;
   /// Runs units [begin, end). Any split into ranges gives the same bits. Re-entrant; scratch is
   /// thread-local and reused (no steady-state heap allocation).
+  /// Outputs of element nests may alias inputs of their own layout and dtype; those of rows may not.
   void run(const void* const* inputs, void* const* outputs, int64_t begin, int64_t end) const;
 
+  struct State;  // defined in nest.h
+
  private:
-  struct State;
   std::unique_ptr<State> state_;
 };
 
