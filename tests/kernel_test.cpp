@@ -19,7 +19,8 @@ using td::DType;
 namespace {
 
 template <class T>
-std::vector<T> flat(const k::Program& program, std::vector<const void*> inputs, uint32_t scalar_mask, int64_t n) {
+std::vector<T> flat(const k::Program& program, std::vector<const void*> inputs, uint32_t scalar_mask,
+                    int64_t n) {
   std::vector<T> out(static_cast<size_t>(n));
   void* outputs[] = {out.data()};
   k::run_flat(program, inputs.data(), scalar_mask, outputs, n);
@@ -52,8 +53,9 @@ TEST(Kernel, AddsFiveNumbers) {
   EXPECT_EQ(flat<float>(*add, {x, &s}, 2, 5), (std::vector<float>{101, 102, 103, 104, 105}));
   EXPECT_EQ(flat<float>(*add, {&s, y}, 1, 5), (std::vector<float>{110, 120, 130, 140, 150}));
   EXPECT_EQ(flat<float>(*add, {&s, x}, 3, 2), (std::vector<float>{101, 101}));
-  EXPECT_EQ(k::to_string(*add),
-            "%0 = input 0 : float32\n%1 = input 1 : float32\n%2 = add %0 %1 : float32\noutput 0 = %2 : float32\n");
+  EXPECT_EQ(
+      k::to_string(*add),
+      "%0 = input 0 : float32\n%1 = input 1 : float32\n%2 = add %0 %1 : float32\noutput 0 = %2 : float32\n");
 }
 
 TEST(Kernel, MinimumAndMaximumAreIeee) {
@@ -87,8 +89,9 @@ TEST(Kernel, IntegersWrapAndDivideAsSpecified) {
   EXPECT_EQ(apply<double>(modulo, -7, 2), 1);
   EXPECT_EQ(apply<uint16_t>(multiply, 65535, 65535), 1);
   EXPECT_EQ(apply<int8_t>(multiply, 100, 100), 16);
-  for (const auto& program : {binary(DType::i32, DType::i32, divide), binary(DType::i32, DType::i32, remainder),
-                              binary(DType::i32, DType::i32, modulo)}) {
+  for (const auto& program :
+       {binary(DType::i32, DType::i32, divide), binary(DType::i32, DType::i32, remainder),
+        binary(DType::i32, DType::i32, modulo)}) {
     const int32_t x[] = {1, 2, 3}, zero[] = {1, 0, 1};
     try {
       flat<int32_t>(*program, {x, zero}, 0, 3);
@@ -150,7 +153,8 @@ TEST(Kernel, HalvesConvertAsTheScalarTypesDo) {
       const auto wide = flat<float>(*widening.finish(), {bits.data()}, 0, 65536);
       std::vector<float> probes = wide;
       for (float f : wide)
-        for (float g : {std::nextafter(f, 0.f), std::nextafter(f, 1e38f), f * 1.00024414f, f * 1.0009f, f * 0.999f})
+        for (float g :
+             {std::nextafter(f, 0.f), std::nextafter(f, 1e38f), f * 1.00024414f, f * 1.0009f, f * 0.999f})
           probes.push_back(g);
       const DType single = DType::f32;
       k::Builder narrowing(std::span(&single, 1));
@@ -208,8 +212,9 @@ TEST(Kernel, BroadcastAndTransposedOperands) {
         nest.run(in, outs, 0, middle);
         for (int64_t i = 0; i < rows; ++i)
           for (int64_t j = 0; j < columns; ++j)
-            ASSERT_EQ(out[static_cast<size_t>(i * columns + j)],
-                      x[static_cast<size_t>(i * a[0] + j * a[1])] + y[static_cast<size_t>(i * b[0] + j * b[1])]);
+            ASSERT_EQ(
+                out[static_cast<size_t>(i * columns + j)],
+                x[static_cast<size_t>(i * a[0] + j * a[1])] + y[static_cast<size_t>(i * b[0] + j * b[1])]);
       }
   }
 }
@@ -258,7 +263,8 @@ float reference_sum(const std::vector<float>& x) {
   };
   for (size_t begin = 0; begin < x.size(); begin += 4096) {
     const size_t n = std::min<size_t>(4096, x.size() - begin), count = std::min<size_t>(32, n);
-    std::vector<float> p(x.begin() + static_cast<int64_t>(begin), x.begin() + static_cast<int64_t>(begin + count));
+    std::vector<float> p(x.begin() + static_cast<int64_t>(begin),
+                         x.begin() + static_cast<int64_t>(begin + count));
     for (size_t i = 32; i < n; ++i) p[i % 32] += x[begin + i];
     for (size_t s = 16; s > 0; s /= 2)
       for (size_t j = 0; j < s && j + s < count; ++j) p[j] += p[j + s];
@@ -285,7 +291,8 @@ TEST(Kernel, SumsInTheCanonicalOrderWhateverTheLayout) {
       for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<float>(i)) * 1000.f;
       std::vector<float> expected(static_cast<size_t>(rows)), transposed(x.size());
       for (int64_t r = 0; r < rows; ++r) {
-        expected[static_cast<size_t>(r)] = reference_sum({x.begin() + r * length, x.begin() + (r + 1) * length});
+        expected[static_cast<size_t>(r)] =
+            reference_sum({x.begin() + r * length, x.begin() + (r + 1) * length});
         for (int64_t i = 0; i < length; ++i)
           transposed[static_cast<size_t>(i * rows + r)] = x[static_cast<size_t>(r * length + i)];
       }

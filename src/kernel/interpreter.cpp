@@ -22,8 +22,8 @@ const PrimitiveTable* table_for(std::string_view name) {
   if (name == "baseline") return &baseline_primitives;
 #if defined(__x86_64__)
   __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c") &&
-                    __builtin_cpu_supports("bmi2");
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+                    __builtin_cpu_supports("f16c") && __builtin_cpu_supports("bmi2");
   if (name == "avx2" && avx2) return &avx2_primitives;
   if (name == "avx512" && avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
@@ -60,7 +60,7 @@ constinit thread_local char* scratch_data = nullptr;
 constinit thread_local size_t scratch_size = 0;
 struct ScratchOwner {
   ~ScratchOwner() {
-    ::operator delete(scratch_data, std::align_val_t{64});
+    ::operator delete (scratch_data, std::align_val_t{64});
     scratch_data = nullptr;
     scratch_size = 0;
   }
@@ -69,9 +69,9 @@ struct ScratchOwner {
 [[gnu::noinline]] void grow_scratch(size_t bytes) {
   static thread_local ScratchOwner owner;
   const size_t size = std::max<size_t>(bytes + bytes / 4, 65536);
-  char* fresh = static_cast<char*>(::operator new(size, std::align_val_t{64}, std::nothrow));
+  char* fresh = static_cast<char*>(::operator new (size, std::align_val_t{64}, std::nothrow));
   if (fresh == nullptr) fail(ErrorCode::out_of_memory, "out of memory: {} bytes of scratch", size);
-  ::operator delete(scratch_data, std::align_val_t{64});
+  ::operator delete (scratch_data, std::align_val_t{64});
   scratch_data = fresh;
   scratch_size = size;
 }
@@ -79,7 +79,8 @@ struct ScratchOwner {
 }  // namespace
 
 char* thread_scratch(size_t bytes) {
-  if (bytes > scratch_size) [[unlikely]] grow_scratch(bytes);
+  if (bytes > scratch_size) [[unlikely]]
+    grow_scratch(bytes);
   return scratch_data;
 }
 
@@ -142,7 +143,8 @@ void run_call(const Step& step, char* out, const char* const* source, int64_t n)
     const bool keep = destination.kind == SlotKind::local || destination.kind == SlotKind::row_scalar;
     char* one = keep ? out : frame.spread[3];
     if (is_call) {
-      step.type == DType::f32 ? run_call<float>(step, one, source, 1) : run_call<double>(step, one, source, 1);
+      step.type == DType::f32 ? run_call<float>(step, one, source, 1)
+                              : run_call<double>(step, one, source, 1);
     } else {
       primitive.variant[0](one, source[0], source[1], source[2], 1);
     }
@@ -187,7 +189,8 @@ void run_step(Frame& frame, const Step& step, int64_t n) {
     c = pointer[step.source[2]];
     function = primitive.variant[uniform[step.source[1]] | uniform[step.source[2]] << 1];
   }
-  if (function == nullptr) [[unlikely]] return run_rare_step(frame, step, n);
+  if (function == nullptr) [[unlikely]]
+    return run_rare_step(frame, step, n);
   frame.uniform[step.destination] = 0;
   function(pointer[step.destination], a, b, c, n);
 }
@@ -314,8 +317,8 @@ void offsets_of(const Layout& layout, int64_t p, int64_t n, int64_t* offsets) {
   });
 }
 
-void gather(const PrimitiveTable& table, const Layout& layout, int size_index, const char* data, int64_t p, int64_t n,
-            char* out) {
+void gather(const PrimitiveTable& table, const Layout& layout, int size_index, const char* data, int64_t p,
+            int64_t n, char* out) {
   const int64_t stride = layout.inner_stride();
   const auto move = table.gather[size_index];
   for_each_run(layout, p, n, [&](int64_t offset, int64_t done, int64_t run) {
@@ -323,8 +326,8 @@ void gather(const PrimitiveTable& table, const Layout& layout, int size_index, c
   });
 }
 
-void scatter(const PrimitiveTable& table, const Layout& layout, int size_index, char* data, int64_t p, int64_t n,
-             const char* in) {
+void scatter(const PrimitiveTable& table, const Layout& layout, int size_index, char* data, int64_t p,
+             int64_t n, const char* in) {
   const int64_t stride = layout.inner_stride();
   const auto move = table.scatter[size_index];
   for_each_run(layout, p, n, [&](int64_t offset, int64_t done, int64_t run) {

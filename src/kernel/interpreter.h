@@ -89,10 +89,10 @@ struct Layout {
 };
 
 /// Copies logical elements p to p + n of `data` (its element 0) to `out`, and back.
-void gather(const PrimitiveTable& table, const Layout& layout, int size_index, const char* data, int64_t p, int64_t n,
-            char* out);
-void scatter(const PrimitiveTable& table, const Layout& layout, int size_index, char* data, int64_t p, int64_t n,
-             const char* in);
+void gather(const PrimitiveTable& table, const Layout& layout, int size_index, const char* data, int64_t p,
+            int64_t n, char* out);
+void scatter(const PrimitiveTable& table, const Layout& layout, int size_index, char* data, int64_t p,
+             int64_t n, const char* in);
 /// The offsets of logical elements p to p + n.
 void offsets_of(const Layout& layout, int64_t p, int64_t n, int64_t* offsets);
 

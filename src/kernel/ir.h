@@ -11,20 +11,75 @@ namespace tandem::kernel {
 
 /// Every instruction. One operand's type (`Instruction::from`) and the Op select a primitive.
 enum class Op : uint8_t {
-  input, constant, element_index, row_count,
+  input,
+  constant,
+  element_index,
+  row_count,
   // one operand
-  negate, sqrt, abs, floor, ceil, trunc, round, is_nan, is_inf, bit_not, convert, bitcast,
-  exp, expm1, log, log1p, sin_near, cos_near, tan_near, asin, acos, atan, sinh, cosh, tanh, asinh, acosh, atanh,
-  erf, sigmoid, softplus,
+  negate,
+  sqrt,
+  abs,
+  floor,
+  ceil,
+  trunc,
+  round,
+  is_nan,
+  is_inf,
+  bit_not,
+  convert,
+  bitcast,
+  exp,
+  expm1,
+  log,
+  log1p,
+  sin_near,
+  cos_near,
+  tan_near,
+  asin,
+  acos,
+  atan,
+  sinh,
+  cosh,
+  tanh,
+  asinh,
+  acosh,
+  atanh,
+  erf,
+  sigmoid,
+  softplus,
   // two operands
-  add, subtract, multiply, divide, minimum, maximum, fmod, modulo, copysign, less, less_equal, equal, not_equal,
-  bit_and, bit_or, bit_xor, shift_left, shift_right, power,
+  add,
+  subtract,
+  multiply,
+  divide,
+  minimum,
+  maximum,
+  fmod,
+  modulo,
+  copysign,
+  less,
+  less_equal,
+  equal,
+  not_equal,
+  bit_and,
+  bit_or,
+  bit_xor,
+  shift_left,
+  shift_right,
+  power,
   // three operands
-  fma, select, philox,
+  fma,
+  select,
+  philox,
   // scalar C++ functions
-  call_unary, call_binary, call_where,
+  call_unary,
+  call_binary,
+  call_where,
   // over the row
-  reduce_sum, reduce_product, reduce_maximum, reduce_minimum,
+  reduce_sum,
+  reduce_product,
+  reduce_maximum,
+  reduce_minimum,
   count,
 };
 inline constexpr int op_count = static_cast<int>(Op::count);
@@ -39,9 +94,9 @@ struct Instruction {
   DType type = DType::f32;  ///< of the result
   DType from = DType::f32;  ///< of the operands that select the primitive
   int operand[3] = {-1, -1, -1};
-  uint64_t bits = 0;              ///< constant's bits, or input's number
-  void (*function)() = nullptr;   ///< of calls
-  const char* name = nullptr;     ///< of calls
+  uint64_t bits = 0;             ///< constant's bits, or input's number
+  void (*function)() = nullptr;  ///< of calls
+  const char* name = nullptr;    ///< of calls
 
   int operand_count() const {
     int n = 0;
@@ -50,7 +105,8 @@ struct Instruction {
   }
   bool operator==(const Instruction& o) const {
     return op == o.op && type == o.type && from == o.from && operand[0] == o.operand[0] &&
-           operand[1] == o.operand[1] && operand[2] == o.operand[2] && bits == o.bits && function == o.function;
+           operand[1] == o.operand[1] && operand[2] == o.operand[2] && bits == o.bits &&
+           function == o.function;
   }
 };
 
@@ -118,12 +174,12 @@ class Program : public std::enable_shared_from_this<Program> {
   // The schedule (schedule.cpp).
   std::vector<Slot> slots;
   std::vector<uint64_t> constants;
-  std::vector<Stage> stages;  ///< exactly one for element programs
+  std::vector<Stage> stages;         ///< exactly one for element programs
   std::vector<uint16_t> input_slot;  ///< by input; no_slot when it is never read
   std::vector<uint16_t> row_count_slots;
   int register_count = 0, row_scalar_count = 0, buffer_count = 0, reduction_count = 0;
-  int element_size = 4;     ///< bytes that a register reserves per element
-  int64_t tile = 512;       ///< elements per step, a power of two from 256 to 2048
+  int element_size = 4;  ///< bytes that a register reserves per element
+  int64_t tile = 512;    ///< elements per step, a power of two from 256 to 2048
   /// The primitive when the whole program is one, applied to the inputs in order; else -1.
   int single_primitive = -1;
   int single_operands = 0;

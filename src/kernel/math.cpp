@@ -9,18 +9,21 @@
 
 namespace tandem::kernel {
 
-#define LIBRARY(name)                                                                     \
-  Value name(Value x) {                                                                   \
-    TD_ASSERT(x.type == DType::f32 || x.type == DType::f64);                              \
+#define LIBRARY(name)                                                                      \
+  Value name(Value x) {                                                                    \
+    TD_ASSERT(x.type == DType::f32 || x.type == DType::f64);                               \
     return x.type == DType::f32 ? call(static_cast<float (*)(float)>(::name##f), x, #name) \
                                 : call(static_cast<double (*)(double)>(::name), x, #name); \
   }
-LIBRARY(exp) LIBRARY(expm1) LIBRARY(log) LIBRARY(log1p) LIBRARY(sin) LIBRARY(cos) LIBRARY(tan) LIBRARY(asin)
-LIBRARY(acos) LIBRARY(atan) LIBRARY(sinh) LIBRARY(cosh) LIBRARY(tanh) LIBRARY(asinh) LIBRARY(acosh) LIBRARY(atanh)
-LIBRARY(erf)
+LIBRARY(exp)
+LIBRARY(expm1) LIBRARY(log) LIBRARY(log1p) LIBRARY(sin) LIBRARY(cos) LIBRARY(tan) LIBRARY(asin) LIBRARY(acos)
+    LIBRARY(atan) LIBRARY(sinh) LIBRARY(cosh) LIBRARY(tanh) LIBRARY(asinh) LIBRARY(acosh) LIBRARY(atanh)
+        LIBRARY(erf)
 #undef LIBRARY
 
-Value sigmoid(Value x) { return 1.0 / (1.0 + exp(-x)); }
+            Value sigmoid(Value x) {
+  return 1.0 / (1.0 + exp(-x));
+}
 Value softplus(Value x) { return maximum(x, constant_like(x, 0)) + log1p(exp(-abs(x))); }
 
 Value pow(Value x, Value y) {

@@ -72,7 +72,8 @@ void ElementNest::run(const void* const* inputs, void* const* outputs, int64_t b
       }
     }
     for (uint16_t slot : stage.outputs)
-      frame.pointer[slot] = static_cast<char*>(outputs[p.slots[slot].index]) + at * slot_size(p.slots[slot].type);
+      frame.pointer[slot] =
+          static_cast<char*>(outputs[p.slots[slot].index]) + at * slot_size(p.slots[slot].type);
     frame.element_index = static_cast<uint64_t>(at);
     run_steps(frame, stage.steps, n);
     at += n;
@@ -81,7 +82,8 @@ void ElementNest::run(const void* const* inputs, void* const* outputs, int64_t b
 
 }  // namespace
 
-LoopNest LoopNest::elementwise(const Program& program, const Shape& shape, std::span<const Strides> input_strides) {
+LoopNest LoopNest::elementwise(const Program& program, const Shape& shape,
+                               std::span<const Strides> input_strides) {
   TD_ASSERT(!program.rows && input_strides.size() == program.inputs.size() && program.inputs.size() <= 32 &&
             program.outputs.size() <= 32);
   auto nest = std::make_unique<ElementNest>();

@@ -18,9 +18,9 @@ struct Primitive {
 
 /// A reduction along contiguous memory into 32 partial results.
 struct ReductionPrimitive {
-  void (*start)(void* partials) = nullptr;                                     ///< fills in the identity
-  void (*accumulate)(void* partials, const void* a, int64_t n) = nullptr;      ///< a[0] belongs to partial 0
-  void (*fold)(void* result, const void* partials) = nullptr;                  ///< the tree 16, 8, 4, 2, 1
+  void (*start)(void* partials) = nullptr;                                 ///< fills in the identity
+  void (*accumulate)(void* partials, const void* a, int64_t n) = nullptr;  ///< a[0] belongs to partial 0
+  void (*fold)(void* result, const void* partials) = nullptr;              ///< the tree 16, 8, 4, 2, 1
 };
 
 inline constexpr int convert_base = op_count * dtype_count;
@@ -44,10 +44,14 @@ constexpr int primitive_index(Op op, DType from, DType to) {
 }
 constexpr int size_index(DType type) {
   switch (size_of(type)) {
-    case 1: return 0;
-    case 2: return 1;
-    case 4: return 2;
-    default: return 3;
+    case 1:
+      return 0;
+    case 2:
+      return 1;
+    case 4:
+      return 2;
+    default:
+      return 3;
   }
 }
 

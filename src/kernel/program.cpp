@@ -27,19 +27,74 @@ struct Builder::State {
 namespace {
 
 struct Names {
-  std::string_view name[op_count] = {
-      "input", "constant", "element_index", "row_count",
-      "negate", "sqrt", "abs", "floor", "ceil", "trunc", "round", "is_nan", "is_inf", "bit_not", "convert", "bitcast",
-      "exp", "expm1", "log", "log1p", "sin_near", "cos_near", "tan_near", "asin", "acos", "atan", "sinh", "cosh",
-      "tanh", "asinh", "acosh", "atanh", "erf", "sigmoid", "softplus",
-      "add", "subtract", "multiply", "divide", "minimum", "maximum", "fmod", "modulo", "copysign", "less",
-      "less_equal", "equal", "not_equal", "bit_and", "bit_or", "bit_xor", "shift_left", "shift_right", "power",
-      "fma", "select", "philox",
-      "call", "call", "call_where",
-      "reduce_sum", "reduce_product", "reduce_maximum", "reduce_minimum"};
+  std::string_view name[op_count] = {"input",
+                                     "constant",
+                                     "element_index",
+                                     "row_count",
+                                     "negate",
+                                     "sqrt",
+                                     "abs",
+                                     "floor",
+                                     "ceil",
+                                     "trunc",
+                                     "round",
+                                     "is_nan",
+                                     "is_inf",
+                                     "bit_not",
+                                     "convert",
+                                     "bitcast",
+                                     "exp",
+                                     "expm1",
+                                     "log",
+                                     "log1p",
+                                     "sin_near",
+                                     "cos_near",
+                                     "tan_near",
+                                     "asin",
+                                     "acos",
+                                     "atan",
+                                     "sinh",
+                                     "cosh",
+                                     "tanh",
+                                     "asinh",
+                                     "acosh",
+                                     "atanh",
+                                     "erf",
+                                     "sigmoid",
+                                     "softplus",
+                                     "add",
+                                     "subtract",
+                                     "multiply",
+                                     "divide",
+                                     "minimum",
+                                     "maximum",
+                                     "fmod",
+                                     "modulo",
+                                     "copysign",
+                                     "less",
+                                     "less_equal",
+                                     "equal",
+                                     "not_equal",
+                                     "bit_and",
+                                     "bit_or",
+                                     "bit_xor",
+                                     "shift_left",
+                                     "shift_right",
+                                     "power",
+                                     "fma",
+                                     "select",
+                                     "philox",
+                                     "call",
+                                     "call",
+                                     "call_where",
+                                     "reduce_sum",
+                                     "reduce_product",
+                                     "reduce_maximum",
+                                     "reduce_minimum"};
 };
 
-Value emit(Builder& builder, Op op, DType type, DType from, std::initializer_list<Value> operands, uint64_t bits = 0) {
+Value emit(Builder& builder, Op op, DType type, DType from, std::initializer_list<Value> operands,
+           uint64_t bits = 0) {
   Instruction instruction{.op = op, .type = type, .from = from, .bits = bits};
   int i = 0;
   for (const Value& v : operands) {
@@ -68,10 +123,14 @@ Value reduction(Op op, Value a) {
 
 uint64_t bits_of(DType type, double value) {
   switch (type) {
-    case DType::f32: return std::bit_cast<uint32_t>(static_cast<float>(value));
-    case DType::f64: return std::bit_cast<uint64_t>(value);
-    case DType::boolean: return value != 0;
-    case DType::u64: return static_cast<uint64_t>(value);
+    case DType::f32:
+      return std::bit_cast<uint32_t>(static_cast<float>(value));
+    case DType::f64:
+      return std::bit_cast<uint64_t>(value);
+    case DType::boolean:
+      return value != 0;
+    case DType::u64:
+      return static_cast<uint64_t>(value);
     default: {
       const uint64_t bits = static_cast<uint64_t>(static_cast<int64_t>(value));
       const size_t size = size_of(type);
@@ -84,17 +143,31 @@ uint64_t bits_of(DType type, double value) {
 Value narrow(Value a, DType storage) {
   return emit(*a.builder, Op::convert, storage, DType::f32, {convert(a, DType::f32)});
 }
-Value widen(Value storage) { return emit(*storage.builder, Op::convert, DType::f32, storage.type, {storage}); }
+Value widen(Value storage) {
+  return emit(*storage.builder, Op::convert, DType::f32, storage.type, {storage});
+}
 bool is_storage(DType type) { return type == DType::f16 || type == DType::bf16; }
 
 int cost_of(const Instruction& i) {
   switch (i.op) {
-    case Op::input: case Op::constant: case Op::row_count: return 0;
-    case Op::divide: case Op::sqrt: return 4;
-    case Op::fmod: case Op::modulo: case Op::call_unary: case Op::call_binary: return 40;
-    case Op::power: return 60;
-    case Op::philox: return 80;
-    default: return i.op >= Op::exp && i.op <= Op::softplus ? 16 : 1;
+    case Op::input:
+    case Op::constant:
+    case Op::row_count:
+      return 0;
+    case Op::divide:
+    case Op::sqrt:
+      return 4;
+    case Op::fmod:
+    case Op::modulo:
+    case Op::call_unary:
+    case Op::call_binary:
+      return 40;
+    case Op::power:
+      return 60;
+    case Op::philox:
+      return 80;
+    default:
+      return i.op >= Op::exp && i.op <= Op::softplus ? 16 : 1;
   }
 }
 
@@ -198,7 +271,8 @@ Value element_index(Builder& k) { return emit(k, Op::element_index, DType::u64, 
 
 namespace {
 template <class Function>
-Value add_call(Op op, DType type, Function* function, std::initializer_list<Value> operands, const char* name) {
+Value add_call(Op op, DType type, Function* function, std::initializer_list<Value> operands,
+               const char* name) {
   Builder& builder = *operands.begin()->builder;
   Instruction instruction{.op = op, .type = type, .from = type};
   int i = 0;
@@ -241,7 +315,9 @@ Value row_count(Builder& k, DType type) {
 
 Value apply(Op op, Value a) { return unary(op, a); }
 Value apply(Op op, Value a, Value b) { return binary(op, a, b); }
-Value apply(Op op, DType type, Value a, Value b, Value c) { return emit(*a.builder, op, type, a.type, {a, b, c}); }
+Value apply(Op op, DType type, Value a, Value b, Value c) {
+  return emit(*a.builder, op, type, a.type, {a, b, c});
+}
 
 Builder::Builder(std::span<const DType> input_dtypes) : state_(std::make_unique<State>()) {
   state_->inputs.assign(input_dtypes.begin(), input_dtypes.end());
@@ -308,13 +384,26 @@ std::string to_string(const Program& program) {
     if (x.op == Op::input) text += fmt::format(" {}", x.bits);
     if (x.op == Op::constant) {
       switch (x.type) {
-        case DType::f32: text += fmt::format(" {}", std::bit_cast<float>(static_cast<uint32_t>(x.bits))); break;
-        case DType::f64: text += fmt::format(" {}", std::bit_cast<double>(x.bits)); break;
-        case DType::i8: text += fmt::format(" {}", static_cast<int8_t>(x.bits)); break;
-        case DType::i16: text += fmt::format(" {}", static_cast<int16_t>(x.bits)); break;
-        case DType::i32: text += fmt::format(" {}", static_cast<int32_t>(x.bits)); break;
-        case DType::i64: text += fmt::format(" {}", static_cast<int64_t>(x.bits)); break;
-        default: text += fmt::format(" {}", x.bits);
+        case DType::f32:
+          text += fmt::format(" {}", std::bit_cast<float>(static_cast<uint32_t>(x.bits)));
+          break;
+        case DType::f64:
+          text += fmt::format(" {}", std::bit_cast<double>(x.bits));
+          break;
+        case DType::i8:
+          text += fmt::format(" {}", static_cast<int8_t>(x.bits));
+          break;
+        case DType::i16:
+          text += fmt::format(" {}", static_cast<int16_t>(x.bits));
+          break;
+        case DType::i32:
+          text += fmt::format(" {}", static_cast<int32_t>(x.bits));
+          break;
+        case DType::i64:
+          text += fmt::format(" {}", static_cast<int64_t>(x.bits));
+          break;
+        default:
+          text += fmt::format(" {}", x.bits);
       }
     }
     if (x.name != nullptr) text += fmt::format(" {}", x.name);
@@ -323,7 +412,8 @@ std::string to_string(const Program& program) {
   }
   for (size_t i = 0; i < program.outputs.size(); ++i) {
     const OutputInfo& output = program.outputs[i];
-    text += fmt::format("output {} = %{} : {}{}\n", i, output.value, output.dtype, output.row_scalar ? " a row" : "");
+    text += fmt::format("output {} = %{} : {}{}\n", i, output.value, output.dtype,
+                        output.row_scalar ? " a row" : "");
   }
   return text;
 }
@@ -364,7 +454,8 @@ ProgramRef fuse(const Program& producer, const Program& consumer, int slot) {
     instruction.bits = static_cast<uint64_t>(base + (i < slot ? i : i - 1));
     return state.add(instruction);
   });
-  for (const OutputInfo& output : consumer.outputs) state.outputs.push_back({consumed[output.value], output.dtype});
+  for (const OutputInfo& output : consumer.outputs)
+    state.outputs.push_back({consumed[output.value], output.dtype});
   return builder.finish();
 }
 

@@ -30,10 +30,14 @@ constexpr int tree_depth(int64_t length) {
 
 Op combining(Op reduction) {
   switch (reduction) {
-    case Op::reduce_sum: return Op::add;
-    case Op::reduce_product: return Op::multiply;
-    case Op::reduce_maximum: return Op::maximum;
-    default: return Op::minimum;
+    case Op::reduce_sum:
+      return Op::add;
+    case Op::reduce_product:
+      return Op::multiply;
+    case Op::reduce_maximum:
+      return Op::maximum;
+    default:
+      return Op::minimum;
   }
 }
 
@@ -44,13 +48,17 @@ uint64_t empty_result(Op reduction, DType type) {
   const auto top = uint64_t{1} << (size * 8 - 1);
   const bool real = is_floating(type), has_sign = is_signed(type);
   switch (reduction) {
-    case Op::reduce_sum: return 0;
+    case Op::reduce_sum:
+      return 0;
     case Op::reduce_product:
       return type == DType::f32 ? 0x3f800000u : type == DType::f64 ? 0x3ff0000000000000u : 1;
     case Op::reduce_maximum:
       return type == DType::f32 ? 0xff800000u : real ? 0xfff0000000000000u : has_sign ? top : 0;
     default:
-      bits = type == DType::f32 ? 0x7f800000u : real ? 0x7ff0000000000000u : has_sign ? top - 1 : top - 1 + top;
+      bits = type == DType::f32 ? 0x7f800000u
+             : real             ? 0x7ff0000000000000u
+             : has_sign         ? top - 1
+                                : top - 1 + top;
       return type == DType::boolean ? 1 : bits;
   }
 }
@@ -86,7 +94,8 @@ struct RowNest final : LoopNest::State {
 /// Called with a block's result on top of the tree.
 void RowNest::combine_blocks(const Frame& frame, const ReductionStep& step, Partials& partials, int64_t lanes,
                              int64_t capacity, bool last) const {
-  const auto function = frame.table->primitive[primitive_index(combining(step.op), step.type, step.type)].variant[0];
+  const auto function =
+      frame.table->primitive[primitive_index(combining(step.op), step.type, step.type)].variant[0];
   const int64_t bytes = capacity * 8;
   const auto combine_top = [&] {
     --partials.depth;
@@ -119,7 +128,8 @@ void RowNest::run_along(const void* const* inputs, void* const* outputs, int64_t
     partials = arena.take<Partials>(most_reductions);
     partial_data = arena.take(most_reductions * static_cast<size_t>(partial_count + depth) * 8);
     buffers = arena.take<char*>(p.slots.size());
-    buffer_data = arena.take(static_cast<size_t>(p.buffer_count) * static_cast<size_t>(length + 8) * p.element_size);
+    buffer_data =
+        arena.take(static_cast<size_t>(p.buffer_count) * static_cast<size_t>(length + 8) * p.element_size);
   };
   Arena measure(nullptr);
   lay_out(measure);
@@ -147,7 +157,9 @@ void RowNest::run_along(const void* const* inputs, void* const* outputs, int64_t
       if (stage.steps.empty() && stage.reductions.empty()) continue;
       for (size_t r = 0; r < stage.reductions.size(); ++r) {
         const ReductionStep& step = stage.reductions[r];
-        frame.table->reduction[static_cast<int>(step.op) - static_cast<int>(Op::reduce_sum)][static_cast<int>(step.type)]
+        frame.table
+            ->reduction[static_cast<int>(step.op) - static_cast<int>(Op::reduce_sum)]
+                       [static_cast<int>(step.type)]
             .start(partials[r].values);
         partials[r].depth = 0;
         partials[r].blocks = 0;
@@ -175,8 +187,8 @@ void RowNest::run_along(const void* const* inputs, void* const* outputs, int64_t
           const Operand& operand = outputs_[static_cast<size_t>(p.slots[slot].index)];
           const int size = size_index(p.slots[slot].type);
           if (operand.row.is_contiguous()) {
-            frame.pointer[slot] = static_cast<char*>(outputs[p.slots[slot].index]) +
-                                  ((operand.outer.offset(row) + at) << size);
+            frame.pointer[slot] =
+                static_cast<char*>(outputs[p.slots[slot].index]) + ((operand.outer.offset(row) + at) << size);
           } else {
             frame.pointer[slot] = free;
             free += capacity * p.element_size;
@@ -211,15 +223,15 @@ void RowNest::run_along(const void* const* inputs, void* const* outputs, int64_t
           if (operand.row.is_contiguous()) continue;
           const int size = size_index(p.slots[slot].type);
           scatter(*frame.table, operand.row, size,
-                  static_cast<char*>(outputs[p.slots[slot].index]) + (operand.outer.offset(row) << size), at, n,
-                  frame.pointer[slot]);
+                  static_cast<char*>(outputs[p.slots[slot].index]) + (operand.outer.offset(row) << size), at,
+                  n, frame.pointer[slot]);
         }
       }
       for (size_t r = 0; r < stage.reductions.size(); ++r) {
         const ReductionStep& step = stage.reductions[r];
         const uint64_t empty = empty_result(step.op, step.type);
-        std::memcpy(frame.pointer[step.destination], length == 0 ? reinterpret_cast<const char*>(&empty) : partials[r].tree,
-                    8);
+        std::memcpy(frame.pointer[step.destination],
+                    length == 0 ? reinterpret_cast<const char*>(&empty) : partials[r].tree, 8);
       }
     }
     for (size_t o = 0; o < p.outputs.size(); ++o) {
@@ -281,7 +293,8 @@ void RowNest::run_across(const void* const* inputs, void* const* outputs, int64_
     partials[i].tree = partials[i].values + partial_rows * capacity * 8;
   }
   for (size_t i = 0; i < p.slots.size(); ++i)
-    if (p.slots[i].kind == SlotKind::row_scalar) frame.pointer[i] = row_scalars + p.slots[i].index * capacity * 8;
+    if (p.slots[i].kind == SlotKind::row_scalar)
+      frame.pointer[i] = row_scalars + p.slots[i].index * capacity * 8;
   for (uint16_t slot : p.row_count_slots) {
     std::memcpy(frame.pointer[slot], &length, 8);
     frame.uniform[slot] = 1;
@@ -325,7 +338,8 @@ void RowNest::run_across(const void* const* inputs, void* const* outputs, int64_
           const Lanes& lanes = lanes_of[p.inputs.size() + o];
           const int size = size_index(p.slots[slot].type);
           if (lanes.offsets == nullptr && lanes.stride == 1) {
-            frame.pointer[slot] = static_cast<char*>(outputs[o]) + ((lanes.base + outputs_[o].row.offset(at)) << size);
+            frame.pointer[slot] =
+                static_cast<char*>(outputs[o]) + ((lanes.base + outputs_[o].row.offset(at)) << size);
           } else {
             frame.pointer[slot] = free;
             free += vector_bytes;
@@ -442,7 +456,8 @@ std::unique_ptr<LoopNest::State> make_rows(const Program& program, const Shape& 
     if (!row_good && lanes_good) ++neighbours;
     if (row_good && !lanes_good && o.row.stride[0] == 1) ++far_apart;
     if (o.outer.inner_size() >= short_row && !o.outer.is_contiguous() && o.outer.rank > 1)
-      nest->lane_row = nest->lane_row == 0 ? o.outer.inner_size() : std::min(nest->lane_row, o.outer.inner_size());
+      nest->lane_row =
+          nest->lane_row == 0 ? o.outer.inner_size() : std::min(nest->lane_row, o.outer.inner_size());
   };
   for (const Strides& s : input_strides) {
     nest->inputs_.push_back(operand(s, true));
@@ -457,7 +472,8 @@ std::unique_ptr<LoopNest::State> make_rows(const Program& program, const Shape& 
   if (nest->across) {
     // Enough lanes to pay for a step's call, few enough for partial results and buffers to stay in cache.
     int64_t lanes = nest->length < short_row ? 256 : 128;
-    while (lanes > 16 && nest->length * lanes * program.element_size * program.buffer_count > 256 * 1024) lanes /= 2;
+    while (lanes > 16 && nest->length * lanes * program.element_size * program.buffer_count > 256 * 1024)
+      lanes /= 2;
     nest->lane_capacity = std::min(lanes, static_cast<int64_t>(round_up(static_cast<size_t>(nest->units))));
   }
   nest->unit_cost = std::max<int64_t>(1, program.cost + static_cast<int64_t>(program.inputs.size())) *

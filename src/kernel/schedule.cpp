@@ -140,7 +140,8 @@ class Scheduler {
         output.slot = from;
         continue;
       }
-      const bool direct = p_.slots[from].kind == SlotKind::output && p_.slots[from].index == static_cast<int>(o);
+      const bool direct =
+          p_.slots[from].kind == SlotKind::output && p_.slots[from].index == static_cast<int>(o);
       Stage& stage = p_.stages[static_cast<size_t>(stage_[output.value])];
       if (!direct) {
         output.slot = add_slot(SlotKind::output, output.dtype, static_cast<int>(o));
