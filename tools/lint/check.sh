@@ -12,7 +12,7 @@ step() {
   if "$@"; then echo "$name: clean"; else echo "$name: see above"; failed=yes; fi
 }
 
-sources() { git ls-files -z --cached --others --exclude-standard '*.cpp' '*.h'; }
+sources() { tools/lint/files.sh '\.(h|cpp)$' | tr '\n' '\0'; }
 
 format() {
   if [ "$fix" = --fix ]; then sources | xargs -0 clang-format -i; fi

@@ -9,9 +9,7 @@ cd "${1:-$rules/../..}"
 # The folders of src/ in the order in which they may depend on each other, earlier ones first.
 layers="core kernel runtime ops autodiff graph compiler function onnx nn data inspect"
 
-# In a repository the files that it has or would take; elsewhere all.
-all_files() { if [ -e .git ]; then git ls-files --cached --others --exclude-standard; else find * -type f; fi; }
-files=$(all_files | while read -r file; do [ ! -f "$file" ] || echo "$file"; done)
+files=$("$rules/files.sh" .)
 
 # matching REGEX [EXCEPT-REGEX]: the project's files whose path matches.
 matching() { grep -E "$1" <<<"$files" | grep -vE "${2:-^$}" || true; }

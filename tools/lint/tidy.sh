@@ -7,7 +7,7 @@ cd "$(dirname "$0")/../.."
 export build=$1 stamps=$1/tidy
 mkdir -p "$stamps"
 export headers
-headers=$(git ls-files -z --cached --others --exclude-standard '.clang-tidy' '*.h' | xargs -0 cat | sha1sum)
+headers=$(tools/lint/files.sh '\.h$|^\.clang-tidy$' | xargs -d '\n' cat | sha1sum)
 
 check() {
   local stamp key
@@ -25,4 +25,4 @@ check() {
 }
 export -f check
 
-git ls-files -z 'src/*.cpp' 'tools/*.cpp' | xargs -0 -r -n 1 -P "$(nproc)" bash -euc 'check "$0"'
+tools/lint/files.sh '^(src|tools)/.*\.cpp$' | xargs -d '\n' -r -n 1 -P "$(nproc)" bash -euc 'check "$0"'
