@@ -1,0 +1,10 @@
+#pragma once
+// All operations.
+
+#include "tandem/ops/activation.h"
+#include "tandem/ops/creation.h"
+#include "tandem/ops/linear.h"
+#include "tandem/ops/logic.h"
+#include "tandem/ops/math.h"
+#include "tandem/ops/reduce.h"
+#include "tandem/ops/shape.h"

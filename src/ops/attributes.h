@@ -1,0 +1,211 @@
+#pragma once
+// Attributes of ops: plain structs that list their fields once.
+//
+//   struct Attributes {
+//     int64_t axis = -1;
+//     static constexpr auto fields() { return std::tuple{field("axis", &Attributes::axis)}; }
+//   };
+//
+// From the list follow equality, hash, printing, parsing and, later, ONNX's AttributeProto.
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <type_traits>
+#include <variant>
+#include <vector>
+
+#include "core/check.h"
+#include "tandem/shape.h"
+#include "tandem/tensor.h"
+
+namespace tandem {
+
+template <class Struct, class Member>
+struct Field {
+  std::string_view name;
+  Member Struct::*member;
+};
+template <class Struct, class Member>
+constexpr Field<Struct, Member> field(std::string_view name, Member Struct::*member) {
+  return {name, member};
+}
+
+/// A short string stored inline, so that attribute structs stay trivially copyable.
+struct Word {
+  char text[24] = {};
+  constexpr Word() = default;
+  constexpr Word(const char* s) : Word(std::string_view(s)) {}
+  constexpr Word(std::string_view s) {
+    for (size_t i = 0; i < s.size() && i < sizeof(text) - 1; ++i) text[i] = s[i];
+  }
+  operator std::string_view() const { return text; }
+  bool operator==(const Word& other) const { return std::string_view(text) == other.text; }
+  friend bool operator==(const Word& a, const char* b) { return std::string_view(a.text) == b; }
+};
+
+/// One attribute's value in general form, for text, files and pictures.
+using AttributeValue = std::variant<int64_t, double, std::string, std::vector<int64_t>, DType, Tensor>;
+
+/// Everything the layers above need of an op's attribute struct, without knowing it.
+struct AttributeType {
+  size_t size;
+  bool empty;  ///< has no fields
+  void (*construct)(void* to);
+  void (*copy)(void* to, const void* from);
+  void (*destroy)(void* object);
+  bool (*equal)(const void* a, const void* b);
+  size_t (*hash)(const void* a);
+  /// Calls visit(name, value) for each field.
+  void (*each)(const void* a, const std::function<void(std::string_view, const AttributeValue&)>& visit);
+  /// Sets a field by name; false when there is none. Throws when the value has another kind.
+  bool (*set)(void* a, std::string_view name, const AttributeValue& value);
+};
+
+struct NoAttributes {
+  static constexpr auto fields() { return std::tuple{}; }
+};
+
+namespace detail {
+
+inline AttributeValue to_value(int64_t v) { return v; }
+inline AttributeValue to_value(bool v) { return int64_t{v}; }
+inline AttributeValue to_value(double v) { return v; }
+inline AttributeValue to_value(float v) { return static_cast<double>(v); }
+inline AttributeValue to_value(DType v) { return v; }
+inline AttributeValue to_value(const Word& v) { return std::string(std::string_view(v)); }
+inline AttributeValue to_value(const std::string& v) { return v; }
+inline AttributeValue to_value(const Dims& v) { return v.to_vector(); }
+inline AttributeValue to_value(const Tensor& v) { return v; }
+
+template <class T>
+const T& expect(const AttributeValue& v) {
+  const T* p = std::get_if<T>(&v);
+  TD_CHECK(p != nullptr, "the attribute has a value of another kind");
+  return *p;
+}
+inline void from_value(const AttributeValue& v, int64_t& to) { to = expect<int64_t>(v); }
+inline void from_value(const AttributeValue& v, bool& to) { to = expect<int64_t>(v) != 0; }
+inline void from_value(const AttributeValue& v, double& to) {
+  const int64_t* whole = std::get_if<int64_t>(&v);
+  to = whole ? static_cast<double>(*whole) : expect<double>(v);
+}
+inline void from_value(const AttributeValue& v, float& to) {
+  double d;
+  from_value(v, d);
+  to = static_cast<float>(d);
+}
+inline void from_value(const AttributeValue& v, DType& to) { to = expect<DType>(v); }
+inline void from_value(const AttributeValue& v, Word& to) {
+  const std::string& s = expect<std::string>(v);
+  TD_CHECK(s.size() < sizeof(to.text), "the attribute's text \"{}\" is too long", s);
+  to = Word(std::string_view(s));
+}
+inline void from_value(const AttributeValue& v, std::string& to) { to = expect<std::string>(v); }
+inline void from_value(const AttributeValue& v, Dims& to) { to = Dims(expect<std::vector<int64_t>>(v)); }
+inline void from_value(const AttributeValue& v, Tensor& to) { to = expect<Tensor>(v); }
+
+inline size_t mix(size_t seed, size_t v) { return (seed ^ v) * 0x9e3779b97f4a7c15ull + (seed >> 29); }
+inline size_t hash_of(int64_t v) { return static_cast<size_t>(v); }
+inline size_t hash_of(bool v) { return v; }
+inline size_t hash_of(double v) { return std::bit_cast<uint64_t>(v); }
+inline size_t hash_of(float v) { return std::bit_cast<uint32_t>(v); }
+inline size_t hash_of(DType v) { return static_cast<size_t>(v); }
+inline size_t hash_of(const Word& v) { return std::hash<std::string_view>()(v); }
+inline size_t hash_of(const std::string& v) { return std::hash<std::string>()(v); }
+inline size_t hash_of(const Dims& v) {
+  size_t h = static_cast<size_t>(v.size());
+  for (int64_t x : v) h = mix(h, static_cast<size_t>(x));
+  return h;
+}
+inline size_t hash_of(const Tensor& v) { return std::hash<const void*>()(v.impl()); }
+
+// By bits, so that -0 and +0 differ and a NaN equals itself.
+template <class T>
+bool same(const T& a, const T& b) {
+  if constexpr (std::is_same_v<T, Tensor>)
+    return a.impl() == b.impl();
+  else if constexpr (std::is_same_v<T, float>)
+    return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b);
+  else if constexpr (std::is_same_v<T, double>)
+    return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b);
+  else
+    return a == b;
+}
+
+template <class A, class F>
+void each_field(F&& f) {
+  std::apply([&](const auto&... each) { (f(each), ...); }, A::fields());
+}
+
+}  // namespace detail
+
+template <class A>
+inline constexpr AttributeType attribute_type = {
+    sizeof(A),
+    std::is_empty_v<A>,
+    [](void* to) { new (to) A(); },
+    [](void* to, const void* from) { new (to) A(*static_cast<const A*>(from)); },
+    [](void* object) { static_cast<A*>(object)->~A(); },
+    [](const void* a, const void* b) {
+      bool equal = true;
+      detail::each_field<A>([&](const auto& f) {
+        equal =
+            equal && detail::same(static_cast<const A*>(a)->*f.member, static_cast<const A*>(b)->*f.member);
+      });
+      return equal;
+    },
+    [](const void* a) {
+      size_t h = 0;
+      detail::each_field<A>(
+          [&](const auto& f) { h = detail::mix(h, detail::hash_of(static_cast<const A*>(a)->*f.member)); });
+      return h;
+    },
+    [](const void* a, const std::function<void(std::string_view, const AttributeValue&)>& visit) {
+      detail::each_field<A>(
+          [&](const auto& f) { visit(f.name, detail::to_value(static_cast<const A*>(a)->*f.member)); });
+    },
+    [](void* a, std::string_view name, const AttributeValue& value) {
+      bool found = false;
+      detail::each_field<A>([&](const auto& f) {
+        if (f.name == name) {
+          detail::from_value(value, static_cast<A*>(a)->*f.member);
+          found = true;
+        }
+      });
+      return found;
+    }};
+
+/// An op's attributes whose type is known only by its AttributeType. Copies share; immutable once boxed.
+class AttributeBox {
+ public:
+  AttributeBox() = default;
+  AttributeBox(const AttributeType& type, const void* from) : type_(&type) {
+    if (type.empty) return;
+    std::unique_ptr<std::byte[]> memory(new std::byte[type.size]);
+    type.copy(memory.get(), from);
+    data_ = std::shared_ptr<const void>(memory.release(), [t = &type](const void* p) {
+      t->destroy(const_cast<void*>(p));
+      delete[] static_cast<const std::byte*>(p);
+    });
+  }
+
+  const void* get() const { return data_ ? data_.get() : &nothing; }
+  const AttributeType* type() const { return type_; }
+  template <class A>
+  const A& as() const {
+    return *static_cast<const A*>(get());
+  }
+
+ private:
+  static constexpr NoAttributes nothing{};
+  const AttributeType* type_ = nullptr;
+  std::shared_ptr<const void> data_;
+};
+
+}  // namespace tandem

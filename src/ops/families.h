@@ -1,0 +1,19 @@
+#pragma once
+// Every family's rows of the op table; joined in op_table.cpp. No self-registration: linkers drop registrars
+// from static archives.
+
+#include "ops/op_def.h"
+
+namespace tandem {
+
+std::span<const OpDef* const> binary_ops();
+std::span<const OpDef* const> graph_ops();
+std::span<const OpDef* const> logic_ops();
+std::span<const OpDef* const> matmul_ops();
+std::span<const OpDef* const> reduce_ops();
+std::span<const OpDef* const> shape_ops();
+std::span<const OpDef* const> softmax_ops();
+std::span<const OpDef* const> unary_ops();
+std::span<const OpDef* const> variable_ops();
+
+}  // namespace tandem

@@ -1,0 +1,88 @@
+// Members of Tensor that compute.
+
+#include "ops/dispatch.h"
+#include "ops/executable.h"
+#include "tandem/ops/shape.h"
+
+namespace tandem {
+
+using detail::TensorImpl;
+
+namespace {
+
+const kernel::Program& copy_program(DType dtype) {
+  static std::atomic<const kernel::ProgramRef*> programs[dtype_count] = {};
+  auto& slot = programs[static_cast<int>(dtype)];
+  if (const kernel::ProgramRef* p = slot.load(std::memory_order_acquire)) return **p;
+  // Copying moves bits: a type of the same size without arithmetic keeps every NaN as it is.
+  const DType carrier = size_of(dtype) == 1   ? DType::u8
+                        : size_of(dtype) == 2 ? DType::u16
+                        : size_of(dtype) == 4 ? DType::u32
+                                              : DType::u64;
+  const DType inputs[] = {carrier};
+  kernel::Builder k(inputs);
+  k.output(k.input(0), carrier);
+  auto* program = new kernel::ProgramRef(k.finish());
+  const kernel::ProgramRef* none = nullptr;
+  if (slot.compare_exchange_strong(none, program)) return **program;
+  delete program;
+  return **none;
+}
+
+}  // namespace
+
+Tensor Tensor::contiguous(Location) const {
+  if (is_contiguous() || is_symbolic()) return *this;
+  Tensor copy = detail::empty_tensor(dtype(), shape());
+  if (impl_->count == 0) return copy;
+  const kernel::Program& program = copy_program(dtype());
+  const Strides strides[] = {impl_->strides};
+  const void* in[] = {impl_->data};
+  void* out[] = {copy.impl()->data};
+  const kernel::LoopNest nest = kernel::LoopNest::elementwise(program, shape(), strides);
+  nest.run(in, out, 0, nest.unit_count());
+  return copy;
+}
+
+Tensor Tensor::to(DType dtype, Location where) const { return cast(Operand(*this, where), dtype); }
+
+Tensor Tensor::to(Device device, Location where) const {
+  if (device == this->device()) return *this;
+  Error e(ErrorCode::invalid_argument,
+          fmt::format("device {} does not exist; this build has cpu:0", to_string(device)));
+  e.set_origin("to", where);
+  throw e;
+}
+
+Dim Tensor::dim(int i, Location where) const {
+  try {
+    return {shape()[InferContext::normalize_axis(i, rank())], where};
+  } catch (Error& e) {
+    e.set_origin("dim", where);
+    throw;
+  }
+}
+
+Dim::operator int64_t() const {
+  if (!is_symbolic()) return value_;
+  if (Mode* mode = current_mode()) return mode->pin(value_, where_);
+  throw Error(ErrorCode::symbolic_value, "a symbolic dimension has no number outside the trace that made it");
+}
+
+void Operand::list_too_long() {
+  fail("a list of more than {} integers was given; pass a tensor instead", max_list);
+}
+
+std::shared_ptr<detail::VariableImpl> Mode::create_variable(
+    const Tensor& initial, Location where,
+    const std::function<std::shared_ptr<detail::VariableImpl>()>& make) {
+  TD_ASSERT(below_ != nullptr);
+  return below_->create_variable(initial, where, make);
+}
+
+int64_t Mode::pin(int64_t symbol, Location where) {
+  if (below_) return below_->pin(symbol, where);
+  throw Error(ErrorCode::symbolic_value, "a symbolic dimension has no number outside the trace that made it");
+}
+
+}  // namespace tandem

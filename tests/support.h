@@ -1,0 +1,35 @@
+#pragma once
+// What tests share.
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tandem/error.h"
+#include "tandem/tensor.h"
+
+namespace tandem::testing {
+
+/// The whole message of the td::Error that `f` throws, or "no error".
+template <class F>
+std::string message_of(F&& f) {
+  try {
+    f();
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "no error";
+}
+
+/// Puts the line number where the expected text says LINE.
+inline std::string with_line(std::string text, int line) {
+  if (const size_t at = text.find("LINE"); at != std::string::npos) text.replace(at, 4, std::to_string(line));
+  return text;
+}
+
+}  // namespace tandem::testing
+
+/// `expression` throws a td::Error whose whole message is `expected`, with LINE for this line's number.
+#define EXPECT_ERROR(expression, expected)                                         \
+  EXPECT_EQ(::tandem::testing::message_of([&] { static_cast<void>(expression); }), \
+            ::tandem::testing::with_line(expected, __LINE__))
