@@ -15,6 +15,8 @@
 
 #include "data/digit_renderer.h"
 #include "data/idx_file.h"
+#include "tandem/data/digits.h"
+#include "tandem/data/idx.h"
 #include "tandem/error.h"
 
 namespace td = tandem;
@@ -50,18 +52,24 @@ class IdxTest : public testing::Test {
     return {std::istreambuf_iterator<char>(in), {}};
   }
 
-  /// The message of the io error that reading this file gives, without the folder.
-  std::string error_of(const std::string& path) const {
+  std::string folder() const { return folder_.string(); }
+
+  /// The message of the io error that this gives, without the folder's path.
+  template <class F>
+  std::string io_error(const F& f) const {
     try {
-      td::data::read_idx_file(path);
+      f();
     } catch (const td::Error& e) {
       EXPECT_EQ(e.code(), td::ErrorCode::io);
       std::string text = e.what();
       const std::string prefix = folder_.string() + "/";
-      EXPECT_EQ(text.rfind(prefix, 0), 0u) << text;
-      return text.substr(prefix.size());
+      for (size_t at = 0; (at = text.find(prefix)) != std::string::npos;) text.erase(at, prefix.size());
+      return text;
     }
     return "no error";
+  }
+  std::string error_of(const std::string& path) const {
+    return io_error([&] { td::data::read_idx_file(path); });
   }
 
  private:
@@ -187,6 +195,111 @@ TEST_F(IdxTest, RefusesDamagedGzipData) {
   std::string flipped = whole;
   flipped[whole.size() - 6] ^= 1;  // of the checksum
   EXPECT_EQ(error_of(write("flipped.gz", flipped)), "flipped.gz: damaged gzip data: incorrect data check");
+}
+
+TEST_F(IdxTest, BecomesATensor) {
+  const td::Tensor pixels = td::data::read_idx(write("pixels", header(0x08, {2, 2}) + "abcd"));
+  EXPECT_EQ(td::to_string(pixels), "Tensor([[ 97  98]\n        [ 99 100]], shape=(2, 2), dtype=uint8)");
+  const td::Tensor numbers =
+      td::data::read_idx(write("numbers", header(0x0d, {1}) + std::string("\x3f\xc0\0\0", 4)));
+  EXPECT_EQ(numbers.item<float>(), 1.5f);
+}
+
+namespace {
+/// `count` images of 28 by 28 whose pixels all are the image's number (modulo 256).
+std::string image_file(uint32_t count) {
+  std::string text = header(0x08, {count, 28, 28});
+  for (uint32_t i = 0; i < count; ++i) text.append(28 * 28, static_cast<char>(i));
+  return text;
+}
+std::string label_file(uint32_t count) {
+  std::string text = header(0x08, {count});
+  for (uint32_t i = 0; i < count; ++i) text += static_cast<char>(i % 10);
+  return text;
+}
+}  // namespace
+
+TEST_F(IdxTest, LoadsTrainingAndTestImages) {
+  write("train-images-idx3-ubyte", image_file(12));
+  write_gzip("train-labels-idx1-ubyte.gz", label_file(12));
+  write_gzip("t10k-images.idx3-ubyte.gz", image_file(3));
+  write("t10k-labels.idx1-ubyte", label_file(3));
+  const auto images = td::data::load_images(folder());
+  EXPECT_EQ(images.train_images.shape(), td::Shape({12, 28, 28}));
+  EXPECT_EQ(images.train_images.dtype(), td::uint8);
+  EXPECT_EQ(images.train_images.span<uint8_t>().back(), 11);
+  EXPECT_EQ(images.train_labels.to_vector<int64_t>(),
+            (std::vector<int64_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 0, 1}));
+  EXPECT_EQ(images.test_images.shape(), td::Shape({3, 28, 28}));
+  EXPECT_EQ(images.test_labels.to_vector<int64_t>(), (std::vector<int64_t>{0, 1, 2}));
+}
+
+TEST_F(IdxTest, HoldsTheLastTenThousandImagesBack) {
+  write("train-images-idx3-ubyte", image_file(10'003));
+  write("train-labels-idx1-ubyte", label_file(10'003));
+  const auto images = td::data::load_images(folder());
+  EXPECT_EQ(images.train_images.shape(), td::Shape({3, 28, 28}));
+  EXPECT_EQ(images.train_labels.to_vector<int64_t>(), (std::vector<int64_t>{0, 1, 2}));
+  EXPECT_EQ(images.test_images.shape(), td::Shape({10'000, 28, 28}));
+  EXPECT_EQ(images.test_images.span<uint8_t>().front(), 3);
+  EXPECT_EQ(images.test_labels.span<int64_t>().front(), 3);
+}
+
+TEST_F(IdxTest, RefusesFoldersThatDoNotHoldDigits) {
+  const auto load = [&] { return io_error([&] { td::data::load_images(folder()); }); };
+  EXPECT_EQ(io_error([&] { td::data::load_images(path("nowhere")); }), "nowhere: no such folder");
+  EXPECT_EQ(load(), folder() + ": holds no train-images-idx3-ubyte; expected MNIST's files, plain or .gz");
+  write("train-images-idx3-ubyte", image_file(12));
+  EXPECT_EQ(load(), folder() + ": holds no train-labels-idx1-ubyte; expected MNIST's files, plain or .gz");
+  write("train-labels-idx1-ubyte", label_file(11));
+  EXPECT_EQ(load(),
+            "train-labels-idx1-ubyte: holds 11 labels, but train-images-idx3-ubyte holds 12 images; expected "
+            "as many");
+  write("train-labels-idx1-ubyte", label_file(12));
+  EXPECT_EQ(load(),
+            "train-images-idx3-ubyte: holds 12 images and no test files; expected more than 10000, of which "
+            "the last "
+            "are held back");
+  write("t10k-images-idx3-ubyte", image_file(0));
+  EXPECT_EQ(
+      load(),
+      folder() + ": holds t10k-images-idx3-ubyte, but no t10k-labels-idx1-ubyte; expected both or neither");
+  write("t10k-labels-idx1-ubyte", label_file(0));
+  EXPECT_EQ(load(), "t10k-images-idx3-ubyte: holds no images; expected at least 1");
+  write("t10k-labels-idx1-ubyte", header(0x09, {1}) + "a");
+  EXPECT_EQ(load(), "t10k-labels-idx1-ubyte: holds (1,) of int8; expected labels, (N,) of uint8");
+  write("t10k-images-idx3-ubyte", header(0x08, {1, 2, 2}) + "abcd");
+  EXPECT_EQ(load(),
+            "t10k-images-idx3-ubyte: holds (1, 2, 2) of uint8; expected images, (N, 28, 28) of uint8");
+  write("train-labels-idx1-ubyte", header(0x08, {12}) + std::string(7, 1) + char(10) + std::string(4, 1));
+  EXPECT_EQ(load(), "train-labels-idx1-ubyte: label 7 is 10; expected 0 to 9");
+}
+
+TEST(Images, FashionMnistIsRead) {
+  const std::string folder = TANDEM_SHARED_FOLDER "/data/fashion-mnist";
+  if (!std::filesystem::exists(folder)) GTEST_SKIP() << folder << " is absent";
+  const auto images = td::data::load_images(folder);
+  EXPECT_EQ(images.train_images.shape(), td::Shape({50'000, 28, 28}));
+  EXPECT_EQ(images.test_labels.shape(), td::Shape({10'000}));
+  EXPECT_EQ(images.train_labels.span<int64_t>().front(), 9);  // the data set begins with an ankle boot
+}
+
+TEST(Digits, BecomeTensors) {
+  const auto [images, labels] = td::data::digits(130, 7);
+  EXPECT_EQ(images.shape(), td::Shape({130, 28, 28}));
+  EXPECT_EQ(images.dtype(), td::uint8);
+  EXPECT_EQ(labels.shape(), td::Shape({130}));
+  std::array<uint8_t, td::data::digit_pixels> pixels;
+  td::data::draw_digit(7, 129, pixels);
+  EXPECT_TRUE(std::equal(pixels.begin(), pixels.end(), images.span<uint8_t>().end() - td::data::digit_pixels));
+  EXPECT_EQ(labels.span<int64_t>().back(), td::data::digit_label(7, 129));
+  EXPECT_EQ(td::data::digits(0).images.shape(), td::Shape({0, 28, 28}));
+  try {
+    td::data::digits(-1);
+    FAIL();
+  } catch (const td::Error& e) {
+    EXPECT_STREQ(e.what(), "digits: a count of -1 is negative; expected 0 or more");
+  }
 }
 
 TEST(Digits, DependOnSeedAndIndexAlone) {

@@ -1,8 +1,12 @@
 #pragma once
 // All of Tandem. `namespace td = tandem;` is the usual abbreviation.
 
+#include "tandem/data/digits.h"
+#include "tandem/data/idx.h"
 #include "tandem/error.h"
 #include "tandem/memory.h"
 #include "tandem/ops.h"
+#include "tandem/progress.h"
 #include "tandem/tensor.h"
+#include "tandem/timeit.h"
 #include "tandem/variable.h"
