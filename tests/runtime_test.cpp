@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <bit>
+#include <chrono>
 #include <cmath>
 #include <cstring>
 #include <random>
@@ -11,7 +13,9 @@
 #include <thread>
 #include <vector>
 
+#include "runtime/cpu.h"
 #include "runtime/matmul.h"
+#include "runtime/matmul_kernels.h"
 #include "runtime/parallel.h"
 #include "tandem/error.h"
 
@@ -132,13 +136,12 @@ TEST_F(Parallel, RefusesBadThreadCounts) {
     }
     return "";
   };
-  EXPECT_EQ(message([] { td::runtime::set_thread_count(0); }), "thread count 0 is out of range; expected 1 to 256");
+  EXPECT_EQ(message([] { td::runtime::set_thread_count(0); }),
+            "thread count 0 is out of range; expected 1 to 256");
   EXPECT_EQ(message([] { td::runtime::set_thread_count(257); }),
             "thread count 257 is out of range; expected 1 to 256");
   td::runtime::set_thread_count(2);
-  EXPECT_EQ(message([] {
-              parallel_for(2, 1, [](int64_t, int64_t) { td::runtime::set_thread_count(1); });
-            }),
+  EXPECT_EQ(message([] { parallel_for(2, 1, [](int64_t, int64_t) { td::runtime::set_thread_count(1); }); }),
             "the thread count cannot be changed inside a parallel region");
 }
 
@@ -153,15 +156,25 @@ struct Stored {
   Stored(const std::vector<T>& values, int64_t rows, int64_t columns, Layout layout) {
     int64_t row_stride = columns, column_stride = 1;
     switch (layout) {
-      case Layout::plain: break;
-      case Layout::transposed: row_stride = 1, column_stride = rows; break;
-      case Layout::padded: row_stride = columns + 5; break;
-      case Layout::padded_transposed: row_stride = 1, column_stride = rows + 3; break;
-      case Layout::every_second: row_stride = 2 * columns, column_stride = 2; break;
+      case Layout::plain:
+        break;
+      case Layout::transposed:
+        row_stride = 1, column_stride = rows;
+        break;
+      case Layout::padded:
+        row_stride = columns + 5;
+        break;
+      case Layout::padded_transposed:
+        row_stride = 1, column_stride = rows + 3;
+        break;
+      case Layout::every_second:
+        row_stride = 2 * columns, column_stride = 2;
+        break;
     }
     memory.resize(rows * columns == 0 ? 0 : (rows - 1) * row_stride + (columns - 1) * column_stride + 1);
     for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < columns; ++j) memory[i * row_stride + j * column_stride] = values[i * columns + j];
+      for (int64_t j = 0; j < columns; ++j)
+        memory[i * row_stride + j * column_stride] = values[i * columns + j];
     matrix = {memory.data(), row_stride, column_stride};
   }
 };
@@ -183,10 +196,10 @@ struct Size {
   int64_t m, n, k;
 };
 
-const std::vector<Size> odd_sizes = {{1, 1, 1},    {1, 7, 1},     {7, 1, 1},      {1, 1, 9},    {4, 4, 4},
-                                     {3, 5, 7},    {16, 16, 16},  {17, 33, 65},   {1, 128, 784}, {1, 129, 783},
-                                     {5, 1, 300},  {130, 1, 77},  {33, 47, 1},    {60, 128, 40}, {100, 10, 256},
-                                     {23, 31, 301}, {2, 257, 129}, {65, 64, 1030}};
+const std::vector<Size> odd_sizes = {
+    {1, 1, 1},      {1, 7, 1},     {7, 1, 1},     {1, 1, 9},      {4, 4, 4},     {3, 5, 7},   {16, 16, 16},
+    {17, 33, 65},   {1, 128, 784}, {1, 129, 783}, {5, 1, 300},    {130, 1, 77},  {33, 47, 1}, {60, 128, 40},
+    {100, 10, 256}, {23, 31, 301}, {2, 257, 129}, {65, 64, 1030}, {25, 100, 900}};
 
 template <class T>
 void compare_with_reference(const Size& size) {
@@ -198,23 +211,27 @@ void compare_with_reference(const Size& size) {
     for (int64_t j = 0; j < n; ++j) {
       if constexpr (std::is_integral_v<T>) {
         uint64_t sum = 0;
-        for (int64_t p = 0; p < k; ++p) sum += static_cast<uint64_t>(a[i * k + p]) * static_cast<uint64_t>(b[p * n + j]);
+        for (int64_t p = 0; p < k; ++p)
+          sum += static_cast<uint64_t>(a[i * k + p]) * static_cast<uint64_t>(b[p * n + j]);
         ASSERT_EQ(c[i * n + j], static_cast<T>(sum)) << m << "x" << k << "x" << n;
       } else {
         constexpr bool narrow = sizeof(T) == 2;
-        constexpr double epsilon = std::is_same_v<T, double>         ? 0x1p-52
-                                   : std::is_same_v<T, float>        ? 0x1p-23
-                                   : std::is_same_v<T, td::Half>     ? 0x1p-10
-                                                                     : 0x1p-7;
+        constexpr double epsilon = std::is_same_v<T, double>     ? 0x1p-52
+                                   : std::is_same_v<T, float>    ? 0x1p-23
+                                   : std::is_same_v<T, td::Half> ? 0x1p-10
+                                                                 : 0x1p-7;
         double sum = 0, magnitude = 0;
         for (int64_t p = 0; p < k; ++p) {
-          const double term = static_cast<double>(static_cast<std::conditional_t<narrow, float, T>>(a[i * k + p])) *
-                              static_cast<double>(static_cast<std::conditional_t<narrow, float, T>>(b[p * n + j]));
+          const double term =
+              static_cast<double>(static_cast<std::conditional_t<narrow, float, T>>(a[i * k + p])) *
+              static_cast<double>(static_cast<std::conditional_t<narrow, float, T>>(b[p * n + j]));
           sum += term;
           magnitude += std::abs(term);
         }
-        const double bound = narrow ? epsilon * std::abs(sum) + 1e-6 * magnitude : epsilon * magnitude * std::sqrt(k + 1.0);
-        ASSERT_NEAR(static_cast<double>(static_cast<std::conditional_t<narrow, float, T>>(c[i * n + j])), sum, bound)
+        const double bound =
+            narrow ? epsilon * std::abs(sum) + 1e-6 * magnitude : epsilon * magnitude * std::sqrt(k + 1.0);
+        ASSERT_NEAR(static_cast<double>(static_cast<std::conditional_t<narrow, float, T>>(c[i * n + j])), sum,
+                    bound)
             << td::name_of(td::dtype_of<T>) << " " << m << "x" << k << "x" << n;
       }
     }
@@ -227,8 +244,8 @@ void compare_all(const Size& size) {
 
 TEST_F(Matmul, AgreesWithAReferenceInEveryDtype) {
   for (const Size& size : odd_sizes)
-    compare_all<float, double, td::Half, td::BFloat16, uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t, uint64_t,
-                int64_t>(size);
+    compare_all<float, double, td::Half, td::BFloat16, uint8_t, int8_t, uint16_t, int16_t, uint32_t, int32_t,
+                uint64_t, int64_t>(size);
 }
 
 TEST_F(Matmul, EmptyProducts) {
@@ -251,10 +268,10 @@ void compare_bits(const Size& size) {
   std::vector<T> first(m * n), c(m * n);
   td::runtime::set_thread_count(1);
   td::runtime::matmul(td::dtype_of<T>, m, n, k, {a.data(), k, 1}, {b.data(), n, 1}, first.data());
-  for (const Layout left : {Layout::plain, Layout::transposed, Layout::padded, Layout::padded_transposed,
-                            Layout::every_second})
-    for (const Layout right : {Layout::plain, Layout::transposed, Layout::padded, Layout::padded_transposed,
-                               Layout::every_second})
+  for (const Layout left :
+       {Layout::plain, Layout::transposed, Layout::padded, Layout::padded_transposed, Layout::every_second})
+    for (const Layout right :
+         {Layout::plain, Layout::transposed, Layout::padded, Layout::padded_transposed, Layout::every_second})
       for (int threads = 1; threads <= 4; ++threads) {
         if (threads > 1 && m * n * k < 500000) continue;  // never cut
         if (threads == 3 && left != right) continue;
@@ -289,6 +306,57 @@ TEST_F(Matmul, LayoutsAndThreadsGiveTheSameBits) {
                                             {31, 33, 3000},
                                             {513, 127, 129}})
     compare_bits<float>(size);
+}
+
+template <class T>
+void compare_kernels(td::runtime::ProductKernel<T> one, td::runtime::ProductKernel<T> other) {
+  for (const Size& size : odd_sizes) {
+    const auto [m, n, k] = size;
+    const std::vector<T> a = random_values<T>(m * k, 5), b = random_values<T>(k * n, 6);
+    const Stored<T> transposed(b, k, n, Layout::padded_transposed);
+    const int64_t ldc = n + 2;
+    std::vector<T> first(m * ldc, 7), second(m * ldc, 7);
+    one(m, n, k, {a.data(), k, 1}, {b.data(), n, 1}, first.data(), ldc);
+    other(m, n, k, {a.data(), k, 1}, {b.data(), n, 1}, second.data(), ldc);
+    ASSERT_EQ(std::memcmp(first.data(), second.data(), first.size() * sizeof(T)), 0)
+        << m << "x" << k << "x" << n;
+    other(m, n, k, {a.data(), k, 1}, {transposed.memory.data(), 1, transposed.matrix.column_stride},
+          second.data(), ldc);
+    ASSERT_EQ(std::memcmp(first.data(), second.data(), first.size() * sizeof(T)), 0)
+        << m << "x" << k << "x" << n;
+  }
+}
+
+TEST_F(Matmul, EveryInstructionSetGivesTheSameBits) {
+  using td::runtime::InstructionSet;
+  const td::runtime::ProductKernels baseline = td::runtime::product_kernels_baseline();
+  const auto compare = [&](const td::runtime::ProductKernels& other) {
+    compare_kernels<float>(baseline.f32, other.f32);
+    compare_kernels<double>(baseline.f64, other.f64);
+    std::vector<uint16_t> every(65536 - 3), narrow_first(every.size()), narrow_second(every.size());
+    std::vector<float> first(every.size()), second(every.size());
+    for (size_t i = 0; i < every.size(); ++i) every[i] = static_cast<uint16_t>(i + 2);
+    const auto count = static_cast<int64_t>(every.size());
+    baseline.widen_f16(count, every.data(), first.data());
+    other.widen_f16(count, every.data(), second.data());
+    EXPECT_EQ(std::memcmp(first.data(), second.data(), count * sizeof(float)), 0);
+    baseline.widen_bf16(count, every.data(), first.data());
+    other.widen_bf16(count, every.data(), second.data());
+    EXPECT_EQ(std::memcmp(first.data(), second.data(), count * sizeof(float)), 0);
+    std::mt19937 random(9);  // every exponent, and fractions that are ties as often as not
+    for (float& value : first)
+      value =
+          std::bit_cast<float>(static_cast<uint32_t>(random() & (random() % 2 ? 0xffffffffu : 0xffff9000u)));
+    baseline.narrow_f16(count, first.data(), narrow_first.data());
+    other.narrow_f16(count, first.data(), narrow_second.data());
+    EXPECT_EQ(narrow_first, narrow_second);
+    baseline.narrow_bf16(count, first.data(), narrow_first.data());
+    other.narrow_bf16(count, first.data(), narrow_second.data());
+    EXPECT_EQ(narrow_first, narrow_second);
+  };
+  if (td::runtime::instruction_set() >= InstructionSet::avx2) compare(td::runtime::product_kernels_avx2());
+  if (td::runtime::instruction_set() >= InstructionSet::avx512)
+    compare(td::runtime::product_kernels_avx512());
 }
 
 }  // namespace

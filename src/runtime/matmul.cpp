@@ -56,12 +56,15 @@ Operand<T> operator+(const Operand<T>& matrix, std::pair<int64_t, int64_t> offse
           matrix.column_stride};
 }
 
-ProductKernels kernels() {
+const ProductKernels& kernels() {
   static const ProductKernels best = [] {
     switch (instruction_set()) {
-      case InstructionSet::avx512: return product_kernels_avx512();
-      case InstructionSet::avx2: return product_kernels_avx2();
-      default: return product_kernels_baseline();
+      case InstructionSet::avx512:
+        return product_kernels_avx512();
+      case InstructionSet::avx2:
+        return product_kernels_avx2();
+      default:
+        return product_kernels_baseline();
     }
   }();
   return best;
@@ -89,29 +92,42 @@ void for_slices(int64_t m, int64_t n, int64_t k, Body body) {
 template <class T>
 void floating_product(ProductKernel<T> kernel, int64_t m, int64_t n, int64_t k, const Operand<T>& a,
                       const Operand<T>& b, T* c) {
+  if (m * n * k < 2 * slice_work) return kernel(m, n, k, a, b, c, n);
   for_slices(m, n, k, [&](int64_t row, int64_t rows, int64_t column, int64_t columns) {
     kernel(rows, columns, k, a + std::pair{row, 0}, b + std::pair{0, column}, c + row * n + column, n);
   });
 }
 
-template <class Narrow>
-void widen(int64_t rows, int64_t columns, const Operand<Narrow>& from, float* to) {
-  for (int64_t i = 0; i < rows; ++i)
-    for (int64_t j = 0; j < columns; ++j)
-      *to++ = static_cast<float>(from.data[i * from.row_stride + j * from.column_stride]);
+/// Where the f32 copy of a narrow operand stands: its strides are those of the original where that is dense.
+Operand<float> widen(void (*convert)(int64_t, const uint16_t*, float*), int64_t rows, int64_t columns,
+                     const Operand<uint16_t>& from, Scratch& scratch) {
+  float* to = scratch.get<float>(rows * columns);
+  if (from.column_stride == 1 && from.row_stride == columns) {
+    convert(rows * columns, from.data, to);
+  } else if (from.column_stride == 1) {
+    for (int64_t i = 0; i < rows; ++i) convert(columns, from.data + i * from.row_stride, to + i * columns);
+  } else if (from.row_stride == 1) {
+    for (int64_t j = 0; j < columns; ++j) convert(rows, from.data + j * from.column_stride, to + j * rows);
+    return {to, 1, rows};
+  } else {
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < columns; ++j)
+        convert(1, from.data + i * from.row_stride + j * from.column_stride, to + i * columns + j);
+  }
+  return {to, columns, 1};
 }
 
 /// f16 and bf16: computed in f32, rounded once.
-template <class Narrow>
-void narrow_product(int64_t m, int64_t n, int64_t k, const Operand<Narrow>& a, const Operand<Narrow>& b, Narrow* c) {
+void narrow_product(DType dtype, int64_t m, int64_t n, int64_t k, const Operand<uint16_t>& a,
+                    const Operand<uint16_t>& b, uint16_t* c) {
   static thread_local Scratch left_scratch, right_scratch, sum_scratch;
-  float* left = left_scratch.get<float>(m * k);
-  float* right = right_scratch.get<float>(k * n);
+  const ProductKernels& use = kernels();
+  const auto convert = dtype == DType::f16 ? use.widen_f16 : use.widen_bf16;
+  const Operand<float> left = widen(convert, m, k, a, left_scratch),
+                       right = widen(convert, k, n, b, right_scratch);
   float* sums = sum_scratch.get<float>(m * n);
-  widen(m, k, a, left);
-  widen(k, n, b, right);
-  floating_product(kernels().f32, m, n, k, {left, k, 1}, {right, n, 1}, sums);
-  for (int64_t i = 0; i < m * n; ++i) c[i] = static_cast<Narrow>(sums[i]);
+  floating_product(use.f32, m, n, k, left, right, sums);
+  (dtype == DType::f16 ? use.narrow_f16 : use.narrow_bf16)(m * n, sums, c);
 }
 
 /// T is unsigned: sums wrap. Narrow ones are computed in 32 bits, so that C++ does not promote to int.
@@ -125,7 +141,8 @@ void integer_product(int64_t m, int64_t n, int64_t k, const Operand<T>& a, const
       for (int64_t p = 0; p < k; ++p) {
         const Wide left = a.data[i * a.row_stride + p * a.column_stride];
         const T* right = b.data + p * b.row_stride + column * b.column_stride;
-        for (int64_t j = 0; j < columns; ++j) to[j] = static_cast<T>(to[j] + left * right[j * b.column_stride]);
+        for (int64_t j = 0; j < columns; ++j)
+          to[j] = static_cast<T>(to[j] + left * right[j * b.column_stride]);
       }
     }
   });
@@ -140,24 +157,31 @@ void matmul(DType dtype, int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, vo
     return;
   }
   const auto integers = [&]<class T>(T* to) { integer_product(m, n, k, operand<T>(a), operand<T>(b), to); };
-  const auto narrow = [&]<class T>(T* to) { narrow_product(m, n, k, operand<T>(a), operand<T>(b), to); };
   switch (dtype) {
     case DType::f32:
-      return floating_product(kernels().f32, m, n, k, operand<float>(a), operand<float>(b), static_cast<float*>(c));
+      return floating_product(kernels().f32, m, n, k, operand<float>(a), operand<float>(b),
+                              static_cast<float*>(c));
     case DType::f64:
       return floating_product(kernels().f64, m, n, k, operand<double>(a), operand<double>(b),
                               static_cast<double*>(c));
-    case DType::f16: return narrow(static_cast<Half*>(c));
-    case DType::bf16: return narrow(static_cast<BFloat16*>(c));
+    case DType::f16:
+    case DType::bf16:
+      return narrow_product(dtype, m, n, k, operand<uint16_t>(a), operand<uint16_t>(b),
+                            static_cast<uint16_t*>(c));
     case DType::u8:
-    case DType::i8: return integers(static_cast<uint8_t*>(c));
+    case DType::i8:
+      return integers(static_cast<uint8_t*>(c));
     case DType::u16:
-    case DType::i16: return integers(static_cast<uint16_t*>(c));
+    case DType::i16:
+      return integers(static_cast<uint16_t*>(c));
     case DType::u32:
-    case DType::i32: return integers(static_cast<uint32_t*>(c));
+    case DType::i32:
+      return integers(static_cast<uint32_t*>(c));
     case DType::u64:
-    case DType::i64: return integers(static_cast<uint64_t*>(c));
-    case DType::boolean: break;
+    case DType::i64:
+      return integers(static_cast<uint64_t*>(c));
+    case DType::boolean:
+      break;
   }
   fail(ErrorCode::internal, "internal error: no matrix product of {}", dtype);
 }

@@ -11,10 +11,11 @@ namespace {
 struct SimdF32 {
   using Element = float;
   using Vector = __m256;
-  static constexpr int width = 8, rows = 4, vectors = 3;
+  static constexpr int width = 8, rows = 4, vectors = 3, narrow_rows = 8;
   static __m256i mask(int lanes) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(lanes), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
   }
+  static void prefetch(const void* from) { __builtin_prefetch(from, 0, 2); }
   static Vector zero() { return _mm256_setzero_ps(); }
   static Vector broadcast(float value) { return _mm256_set1_ps(value); }
   static Vector load(const float* from) { return _mm256_loadu_ps(from); }
@@ -50,10 +51,11 @@ struct SimdF32 {
 struct SimdF64 {
   using Element = double;
   using Vector = __m256d;
-  static constexpr int width = 4, rows = 4, vectors = 3;
+  static constexpr int width = 4, rows = 4, vectors = 3, narrow_rows = 8;
   static __m256i mask(int lanes) {
     return _mm256_cmpgt_epi64(_mm256_set1_epi64x(lanes), _mm256_setr_epi64x(0, 1, 2, 3));
   }
+  static void prefetch(const void* from) { __builtin_prefetch(from, 0, 2); }
   static Vector zero() { return _mm256_setzero_pd(); }
   static Vector broadcast(double value) { return _mm256_set1_pd(value); }
   static Vector load(const double* from) { return _mm256_loadu_pd(from); }
@@ -75,9 +77,52 @@ struct SimdF64 {
   }
 };
 
+__m256 widen_f16(__m128i bits) { return _mm256_cvtph_ps(bits); }
+__m256 widen_bf16(__m128i bits) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(bits), 16));
+}
+__m128i narrow_f16(__m256 values) { return _mm256_cvtps_ph(values, _MM_FROUND_TO_NEAREST_INT); }
+__m128i narrow_bf16(__m256 values) {
+  const __m256i bits = _mm256_castps_si256(values), top = _mm256_srli_epi32(bits, 16);
+  const __m256i odd = _mm256_and_si256(top, _mm256_set1_epi32(1));
+  const __m256i rounded =
+      _mm256_srli_epi32(_mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd), 16);
+  const __m256i quiet_nan = _mm256_or_si256(top, _mm256_set1_epi32(0x40));
+  const __m256i is_nan = _mm256_castps_si256(_mm256_cmp_ps(values, values, _CMP_UNORD_Q));
+  const __m256i result = _mm256_blendv_epi8(rounded, quiet_nan, is_nan);
+  return _mm_packus_epi32(_mm256_castsi256_si128(result), _mm256_extracti128_si256(result, 1));
+}
+
+template <__m256 (*convert)(__m128i)>
+void widen(int64_t count, const uint16_t* from, float* to) {
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8)
+    _mm256_storeu_ps(to + i, convert(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from + i))));
+  if (i == count) return;
+  alignas(16) uint16_t rest[8] = {};
+  for (int64_t j = i; j < count; ++j) rest[j - i] = from[j];
+  SimdF32::store_first(to + i, convert(_mm_load_si128(reinterpret_cast<const __m128i*>(rest))),
+                       static_cast<int>(count - i));
+}
+
+template <__m128i (*convert)(__m256)>
+void narrow(int64_t count, const float* from, uint16_t* to) {
+  int64_t i = 0;
+  for (; i + 8 <= count; i += 8)
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + i), convert(_mm256_loadu_ps(from + i)));
+  if (i == count) return;
+  alignas(16) uint16_t rest[8];
+  _mm_store_si128(reinterpret_cast<__m128i*>(rest),
+                  convert(SimdF32::load_first(from + i, static_cast<int>(count - i))));
+  for (int64_t j = i; j < count; ++j) to[j] = rest[j - i];
+}
+
 }  // namespace
 
-ProductKernels product_kernels_avx2() { return {Product<SimdF32>::run, Product<SimdF64>::run}; }
+ProductKernels product_kernels_avx2() {
+  return {Product<SimdF32>::run, Product<SimdF64>::run, widen<widen_f16>,
+          widen<widen_bf16>,     narrow<narrow_f16>,    narrow<narrow_bf16>};
+}
 
 }  // namespace tandem::runtime
 
