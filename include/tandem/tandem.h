@@ -7,6 +7,7 @@
 #include "tandem/memory.h"
 #include "tandem/ops.h"
 #include "tandem/progress.h"
+#include "tandem/tape.h"
 #include "tandem/tensor.h"
 #include "tandem/timeit.h"
 #include "tandem/variable.h"

@@ -1,0 +1,162 @@
+#pragma once
+// Gradients.
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <span>
+#include <tuple>
+#include <type_traits>
+#include <vector>
+
+#include "tandem/tensor.h"
+#include "tandem/variable.h"
+
+namespace tandem {
+
+/// What a gradient is taken with respect to.
+class GradientSource {
+ public:
+  GradientSource(const Tensor& tensor) : tensor_(tensor) {}
+  GradientSource(const Variable& variable) : variable_(variable) {}
+  bool is_variable() const { return variable_.defined(); }
+  const Tensor& tensor() const { return tensor_; }
+  const Variable& variable() const { return variable_; }
+
+ private:
+  Tensor tensor_;
+  Variable variable_;
+};
+
+/// What the gradient of a source is that the target does not depend on.
+enum class Unconnected { none, zero };
+
+struct TapeOptions {
+  bool persistent = false;               ///< allows more than one gradient() call
+  bool watch_accessed_variables = true;  ///< trainable variables are watched when read
+};
+
+struct GradientOptions {
+  Unconnected unconnected = Unconnected::none;
+  /// One weight tensor a target, shaped like it; ones by default.
+  std::vector<Tensor> output_gradients = {};
+};
+
+class TapeMode;
+
+/// Records operations from its construction on, and differentiates them backwards.
+///
+///     td::Variable w(3.f);
+///     td::GradientTape tape;
+///     td::Tensor loss = w * w;
+///     td::Tensor dw = tape.gradient(loss, w);   // 6
+///
+/// Tapes nest; a tape belongs to the thread that made it. A non-persistent tape ends with its gradient()
+/// call.
+class GradientTape {
+ public:
+  explicit GradientTape(TapeOptions options = {});
+  ~GradientTape();
+  GradientTape(const GradientTape&) = delete;
+  GradientTape& operator=(const GradientTape&) = delete;
+
+  /// Records what is computed from this floating tensor or variable from now on.
+  void watch(const GradientSource& source, Location where = here());
+
+  /// d target / d source. The gradient of a source that the target does not depend on is an undefined tensor.
+  Tensor gradient(const Tensor& target, const GradientSource& source, GradientOptions options = {},
+                  Location where = here());
+  /// Gradients for several sources: `auto [dw, db] = tape.gradient(loss, w, b);`
+  template <class... Sources>
+  requires(sizeof...(Sources) > 1 && (std::is_constructible_v<GradientSource, const Sources&> && ...))
+      std::array<Tensor, sizeof...(Sources)> gradient(const Tensor& target, const Sources&... sources) {
+    const GradientSource list[] = {GradientSource(sources)...};
+    std::vector<Tensor> found = gradients({&target, 1}, list, {}, {});
+    std::array<Tensor, sizeof...(Sources)> result;
+    for (size_t i = 0; i < found.size(); ++i) result[i] = std::move(found[i]);
+    return result;
+  }
+  /// Gradients for a list of sources, as `tape.gradient(loss, model.trainable_variables())`.
+  template <class Source>
+  std::vector<Tensor> gradient(const Tensor& target, const std::vector<Source>& sources,
+                               GradientOptions options = {}, Location where = here()) {
+    const std::vector<GradientSource> list(sources.begin(), sources.end());
+    return gradients({&target, 1}, list, options, where);
+  }
+  /// Sum of the targets' gradients for each source.
+  std::vector<Tensor> gradients(std::span<const Tensor> targets, std::span<const GradientSource> sources,
+                                const GradientOptions& options = {}, Location where = here());
+
+  /// d target / d source for every element of both: shape target.shape + source.shape.
+  Tensor jacobian(const Tensor& target, const GradientSource& source, Location where = here());
+
+  /// Ends recording; resume() continues it. Errors: already so.
+  void stop(Location where = here());
+  void resume(Location where = here());
+  bool recording() const;
+  /// Forgets everything recorded so far and every watched source.
+  void reset();
+  /// Variables watched so far, in order of first read.
+  std::vector<Variable> watched_variables() const;
+
+  /// Hides what is computed during its life: `{ auto pause = tape.stop_recording(); ... }`.
+  class Pause {
+   public:
+    explicit Pause(GradientTape& tape);
+    ~Pause();
+    Pause(const Pause&) = delete;
+    Pause& operator=(const Pause&) = delete;
+
+   private:
+    GradientTape& tape_;
+    bool paused_;
+  };
+  Pause stop_recording() { return Pause(*this); }
+
+ private:
+  std::unique_ptr<TapeMode> mode_;
+};
+
+/// The value of x, through which no gradient flows.
+Tensor stop_gradient(const Operand& x);
+
+/// A function's gradient with respect to its first argument: `td::grad(f)(x)`.
+template <class F>
+auto grad(F f) {
+  return [f = std::move(f)](const Tensor& x, const auto&... rest) -> Tensor {
+    GradientTape tape;
+    tape.watch(x);
+    return tape.gradient(f(x, rest...), x);
+  };
+}
+/// A function's value, and its gradient with respect to its first argument.
+template <class F>
+auto value_and_grad(F f) {
+  return [f = std::move(f)](const Tensor& x, const auto&... rest) -> std::pair<Tensor, Tensor> {
+    GradientTape tape;
+    tape.watch(x);
+    Tensor value = f(x, rest...);
+    Tensor gradient = tape.gradient(value, x);
+    return {value, gradient};
+  };
+}
+
+/// A value with its own gradient rule, as a custom_gradient body returns it: `backward` maps the gradients of
+/// the values to those of the arguments, one each.
+struct CustomGradientResult {
+  Tensor value;
+  std::function<std::vector<Tensor>(const Tensor& output_gradient)> backward;
+};
+
+/// Runs `body` on the arguments and differentiates with its rule instead of its operations.
+///
+///     td::Tensor y = td::custom_gradient(
+///         [](std::vector<td::Tensor> x) -> td::CustomGradientResult {
+///           return {td::exp(x[0]), [](td::Tensor dy) { return std::vector<td::Tensor>{3 * dy}; }};
+///         }, {x});
+///
+/// Errors: a rule that returns another number of gradients than there are arguments, or one of another shape.
+Tensor custom_gradient(const std::function<CustomGradientResult(std::vector<Tensor>)>& body,
+                       const std::vector<Tensor>& arguments, Location where = here());
+
+}  // namespace tandem

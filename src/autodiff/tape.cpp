@@ -1,0 +1,67 @@
+// GradientTape, and the functions that shape what gradients see.
+
+#include "tandem/tape.h"
+
+#include "autodiff/tape_mode.h"
+#include "ops/custom.h"
+#include "tandem/ops.h"
+
+namespace tandem {
+
+namespace {
+
+// Errors of the tape name the call on it.
+template <class F>
+auto named(const char* name, Location where, F&& f) {
+  try {
+    return f();
+  } catch (Error& e) {
+    e.set_origin(name, where);
+    throw;
+  }
+}
+
+}  // namespace
+
+GradientTape::GradientTape(TapeOptions options) : mode_(std::make_unique<TapeMode>(options)) {
+  mode_->start();
+}
+GradientTape::~GradientTape() = default;
+
+void GradientTape::watch(const GradientSource& source, Location where) {
+  named("watch", where, [&] { mode_->watch(source); });
+}
+
+Tensor GradientTape::gradient(const Tensor& target, const GradientSource& source, GradientOptions options,
+                              Location where) {
+  return gradients({&target, 1}, {&source, 1}, options, where)[0];
+}
+
+std::vector<Tensor> GradientTape::gradients(std::span<const Tensor> targets,
+                                            std::span<const GradientSource> sources,
+                                            const GradientOptions& options, Location where) {
+  return named("gradient", where, [&] { return mode_->gradients(targets, sources, options, where); });
+}
+
+void GradientTape::stop(Location where) {
+  named("stop", where, [&] { TD_CHECK(mode_->recording(), "the tape is not recording"); });
+  mode_->stop();
+}
+
+void GradientTape::resume(Location where) {
+  named("resume", where, [&] { TD_CHECK(!mode_->recording(), "the tape is recording already"); });
+  mode_->start();
+}
+
+bool GradientTape::recording() const { return mode_->recording(); }
+void GradientTape::reset() { mode_->reset(); }
+std::vector<Variable> GradientTape::watched_variables() const { return mode_->watched_variables(); }
+
+GradientTape::Pause::Pause(GradientTape& tape) : tape_(tape), paused_(tape.recording()) {
+  if (paused_) tape_.mode_->stop();
+}
+GradientTape::Pause::~Pause() {
+  if (paused_) tape_.mode_->start();
+}
+
+}  // namespace tandem

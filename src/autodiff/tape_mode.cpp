@@ -1,0 +1,387 @@
+#include "autodiff/tape_mode.h"
+
+#include <algorithm>
+
+#include "tandem/ops/creation.h"
+#include "tandem/ops/math.h"
+
+namespace tandem {
+
+using detail::TensorImpl;
+using detail::VariableImpl;
+
+// ---- ids
+
+int TrackedIds::find(const void* key) const {
+  if (count_ == 0) return -1;
+  const size_t mask = slots_.size() - 1;
+  for (size_t i = hash(key) & mask;; i = (i + 1) & mask) {
+    if (slots_[i].key == key) return slots_[i].id;
+    if (slots_[i].key == nullptr) return -1;
+  }
+}
+
+int TrackedIds::add(const void* key) {
+  if (static_cast<size_t>(count_) * 2 >= slots_.size()) grow();
+  const size_t mask = slots_.size() - 1;
+  for (size_t i = hash(key) & mask;; i = (i + 1) & mask) {
+    if (slots_[i].key == key) return slots_[i].id;
+    if (slots_[i].key == nullptr) {
+      slots_[i] = {key, count_};
+      return count_++;
+    }
+  }
+}
+
+void TrackedIds::grow() {
+  std::vector<Slot> old = std::move(slots_);
+  slots_.assign(std::max<size_t>(64, old.size() * 2), {});
+  const size_t mask = slots_.size() - 1;
+  for (const Slot& s : old) {
+    if (!s.key) continue;
+    size_t i = hash(s.key) & mask;
+    while (slots_[i].key) i = (i + 1) & mask;
+    slots_[i] = s;
+  }
+}
+
+void TrackedIds::clear() {
+  // A table that one huge step has grown would cost every later small one.
+  if (slots_.size() > 4096) slots_ = {};
+  if (count_ > 0) std::fill(slots_.begin(), slots_.end(), Slot());
+  count_ = 0;
+}
+
+void TapeMode::Recording::clear() {
+  // From the end, so that long chains die one record at a time.
+  while (!records.empty()) records.pop_back();
+  ids.clear();
+  watched.clear();
+  variables.clear();
+}
+
+/// One spare recording a thread.
+struct RecordingPool {
+  std::unique_ptr<TapeMode::Recording> spare;
+  static RecordingPool& of_thread() {
+    thread_local RecordingPool pool;
+    return pool;
+  }
+};
+
+// ---- life
+
+TapeMode::TapeMode(TapeOptions options) : options_(options) {
+  auto& spare = RecordingPool::of_thread().spare;
+  recording_data_ = spare ? std::move(spare) : std::make_unique<Recording>();
+}
+
+TapeMode::~TapeMode() {
+  if (recording_) stop();
+  recording_data_->clear();
+  RecordingPool::of_thread().spare = std::move(recording_data_);
+}
+
+void TapeMode::start() {
+  set_below(detail::current_mode);
+  detail::current_mode = this;
+  recording_ = true;
+}
+
+void TapeMode::stop() {
+  recording_ = false;
+  if (detail::current_mode == this) {
+    detail::current_mode = below_;
+    return;
+  }
+  // Tapes need not end in the order in which they began.
+  for (Mode* m = detail::current_mode; m; m = m->below())
+    if (m->below() == this) {
+      m->set_below(below_);
+      return;
+    }
+}
+
+void TapeMode::reset() { recording_data_->clear(); }
+
+std::vector<Variable> TapeMode::watched_variables() const {
+  std::vector<Variable> result;
+  for (const auto& v : recording_data_->variables) result.push_back(Variable::from_impl(v));
+  return result;
+}
+
+// ---- recording
+
+void TapeMode::track_variable(const std::shared_ptr<VariableImpl>& variable) {
+  const int before = recording_data_->ids.size();
+  if (recording_data_->ids.add(variable.get()) == before) recording_data_->variables.push_back(variable);
+}
+
+void TapeMode::watch(const GradientSource& source) {
+  const DType dtype = source.is_variable() ? source.variable().dtype() : source.tensor().dtype();
+  TD_CHECK(is_floating(dtype), "a source of dtype {} cannot be watched; gradients need a floating dtype",
+           dtype);
+  if (source.is_variable()) return track_variable(source.variable().impl());
+  recording_data_->watched.push_back(source.tensor());
+  recording_data_->ids.add(source.tensor().impl());
+}
+
+void TapeMode::pass_on(const OpDef& op, const void* attributes, Operands operands, Location where,
+                       Tensors& outputs) {
+  const ModeScope scope(below_);
+  if (below_)
+    below_->apply(op, attributes, operands, where, outputs);
+  else
+    evaluate(op, attributes, operands, where, outputs);
+}
+
+void TapeMode::apply(const OpDef& op, const void* attributes, Operands operands, Location where,
+                     Tensors& outputs) {
+  if (op.has(has_bodies)) return apply_structured(op, attributes, operands, where, outputs);
+  TrackedIds& ids = recording_data_->ids;
+  if (op.has(reads_variable)) {
+    pass_on(op, attributes, operands, where, outputs);
+    const auto& variable = static_cast<const VariableAttributes*>(attributes)->variable;
+    if (!is_floating(variable->spec.dtype)) return;
+    // Each read is its own tensor: the stored value may also be known to the user by another name.
+    if (!below_) {
+      TensorImpl* t = outputs[0].impl();
+      outputs[0] = Tensor::adopt(detail::make_view(t, t->data, t->dtype, t->shape, t->strides));
+    }
+    if (ids.find(variable.get()) < 0) {
+      if (!variable->trainable || !options_.watch_accessed_variables) return;
+      track_variable(variable);
+    }
+  } else {
+    bool tracked = false;
+    for (const Operand* o : operands)
+      if (o->is_tensor() && ids.find(o->tensor_impl()) >= 0) tracked = true;
+    if (tracked && !op.gradient && op.decomposition) {
+      // Differentiated through the ops it is made of.
+      SmallVector<Argument, 8> arguments;
+      resolve(op, operands, arguments);
+      SmallVector<Tensor, 8> inputs;
+      for (const Argument& a : arguments) inputs.push_back(materialize(a));
+      const CallSite site(where);
+      outputs = op.decomposition(inputs, attributes);
+      return;
+    }
+    pass_on(op, attributes, operands, where, outputs);
+    if (!tracked || (!op.gradient && op.not_differentiable.empty())) return;
+  }
+  bool any = false;
+  for (const Tensor& y : outputs) any = any || is_floating(y.dtype());
+  if (!any) return;
+  Record& r = recording_data_->records.emplace_back();
+  r.op = &op;
+  r.where = where;
+  if (!op.attributes->empty) r.attributes = AttributeBox(*op.attributes, attributes);
+  bool all_tensors = true;
+  for (const Operand* o : operands) all_tensors = all_tensors && o->is_tensor();
+  if (all_tensors) {
+    for (const Operand* o : operands) r.inputs.push_back(Tensor::share(o->tensor_impl()));
+  } else {
+    const ModeScope scope(below_);
+    SmallVector<Argument, 8> arguments;
+    resolve(op, operands, arguments);
+    for (const Argument& a : arguments) r.inputs.push_back(materialize(a));
+  }
+  for (const Tensor& y : outputs) {
+    r.outputs.push_back(y);
+    if (is_floating(y.dtype())) ids.add(y.impl());
+  }
+}
+
+void TapeMode::apply_structured(const OpDef& op, const void* attributes, Operands operands, Location where,
+                                Tensors& outputs) {
+  TrackedIds& ids = recording_data_->ids;
+  const auto& structured = static_cast<const StructuredAttributes*>(attributes)->structured;
+  const auto variables = structured->variables();
+  std::vector<bool> needed;
+  bool any = false;
+  for (const Operand* o : operands) {
+    needed.push_back(o->is_tensor() && is_floating(o->tensor_impl()->dtype) &&
+                     ids.find(o->tensor_impl()) >= 0);
+    any = any || needed.back();
+  }
+  for (const auto& v : variables) {
+    if (v->trainable && options_.watch_accessed_variables) track_variable(v);
+    needed.push_back(ids.find(v.get()) >= 0);
+    any = any || needed.back();
+  }
+  if (!any) return pass_on(op, attributes, operands, where, outputs);
+  Record r;
+  r.op = &op;
+  r.where = where;
+  r.variables = variables;
+  for (const Operand* o : operands) r.inputs.push_back(to_tensor(*o));
+  {
+    const ModeScope scope(below_);
+    r.backward = structured->apply_recording(r.inputs, needed, where, outputs);
+  }
+  for (Tensor& y : outputs) {
+    r.outputs.push_back(y);
+    if (is_floating(y.dtype())) ids.add(y.impl());
+  }
+  recording_data_->records.push_back(std::move(r));
+}
+
+// ---- going back
+
+std::vector<bool> TapeMode::relevant_ids(std::span<const int> sources, size_t records) const {
+  const TrackedIds& ids = recording_data_->ids;
+  std::vector<bool> relevant(static_cast<size_t>(ids.size()), false);
+  for (int id : sources)
+    if (id >= 0) relevant[static_cast<size_t>(id)] = true;
+  auto is_relevant = [&](const void* key) {
+    const int id = ids.find(key);
+    return id >= 0 && static_cast<size_t>(id) < relevant.size() && relevant[static_cast<size_t>(id)];
+  };
+  for (size_t i = 0; i < records; ++i) {
+    const Record& r = recording_data_->records[i];
+    bool any = false;
+    if (r.op->has(reads_variable)) any = is_relevant(r.attributes.as<VariableAttributes>().variable.get());
+    for (const Tensor& x : r.inputs) any = any || (x.defined() && is_relevant(x.impl()));
+    for (const auto& v : r.variables) any = any || is_relevant(v.get());
+    if (!any) continue;
+    for (const Tensor& y : r.outputs)
+      if (const int id = ids.find(y.impl()); id >= 0) relevant[static_cast<size_t>(id)] = true;
+  }
+  return relevant;
+}
+
+void TapeMode::go_back(size_t index, const std::vector<bool>& relevant, std::vector<Tensor>& sums) {
+  const TrackedIds& ids = recording_data_->ids;
+  // A copy of the handles: recording may go on during gradient() and move the records.
+  const Record& r = recording_data_->records[index];
+  Tensors dy;
+  bool arrives = false;
+  for (const Tensor& y : r.outputs) {
+    const int id = ids.find(y.impl());
+    dy.push_back(id >= 0 && static_cast<size_t>(id) < sums.size() ? sums[static_cast<size_t>(id)] : Tensor());
+    arrives = arrives || dy.back().defined();
+  }
+  if (!arrives) return;
+  auto relevant_id = [&](const void* key) {
+    const int id = ids.find(key);
+    return id >= 0 && static_cast<size_t>(id) < relevant.size() && relevant[static_cast<size_t>(id)] ? id
+                                                                                                     : -1;
+  };
+  const CallSiteOverride site(r.where);
+  if (r.op->has(reads_variable)) {
+    const int id = relevant_id(r.attributes.as<VariableAttributes>().variable.get());
+    if (id < 0) return;
+    Tensor& sum = sums[static_cast<size_t>(id)];
+    sum = sum.defined() ? sum + dy[0] : dy[0];
+    return;
+  }
+  const OpDef& op = *r.op;
+  const AttributeBox attributes = r.attributes;
+  const SmallVector<Tensor, 3> inputs = r.inputs;
+  const SmallVector<Tensor, 1> outputs = r.outputs;
+  if (r.backward) {
+    std::vector<int> where;
+    for (const Tensor& x : inputs) where.push_back(x.defined() ? relevant_id(x.impl()) : -1);
+    for (const auto& v : r.variables) where.push_back(relevant_id(v.get()));
+    // The same tensor given twice has one running sum: only its first place carries it in.
+    std::vector<Tensor> running(where.size());
+    for (size_t i = 0; i < where.size(); ++i)
+      if (where[i] >= 0) running[i] = std::exchange(sums[static_cast<size_t>(where[i])], Tensor());
+    Backward& backward = *r.backward;
+    backward.run(dy, running);
+    for (size_t i = 0; i < where.size(); ++i) {
+      if (where[i] < 0 || !running[i].defined()) continue;
+      Tensor& sum = sums[static_cast<size_t>(where[i])];
+      sum = sum.defined() ? sum + running[i] : running[i];
+    }
+    return;
+  }
+  uint64_t needed = 0;
+  for (int i = 0; i < inputs.size(); ++i)
+    if (inputs[i].defined() && is_floating(inputs[i].dtype()) && relevant_id(inputs[i].impl()) >= 0)
+      needed |= uint64_t{1} << std::min(i, 63);
+  if (needed == 0) return;
+  if (!op.gradient) {
+    Error e(ErrorCode::not_differentiable, std::string(op.not_differentiable));
+    e.set_origin(op.display_name(), r.where);
+    throw e;
+  }
+  const Gradient g(inputs, outputs, dy, needed);
+  const Tensors dx = op.gradient(g, attributes.get());
+  for (int i = 0; i < std::min(dx.size(), inputs.size()); ++i) {
+    if (!dx[i].defined() || !inputs[i].defined()) continue;
+    const int id = relevant_id(inputs[i].impl());
+    if (id < 0) continue;
+    Tensor& sum = sums[static_cast<size_t>(id)];
+    sum = sum.defined() ? sum + dx[i] : dx[i];
+  }
+}
+
+std::vector<Tensor> TapeMode::gradients(std::span<const Tensor> targets,
+                                        std::span<const GradientSource> sources,
+                                        const GradientOptions& options, Location where) {
+  TD_CHECK(
+      !used_ || options_.persistent,
+      "a non-persistent tape gives one gradient; make it with GradientTape({{.persistent = true}}) for more");
+  TD_CHECK(options.output_gradients.empty() || options.output_gradients.size() == targets.size(),
+           "{} output gradients were given for {} targets", options.output_gradients.size(), targets.size());
+  used_ = true;
+  // A persistent tape that still records differentiates its own gradients too.
+  if (recording_ && !options_.persistent) stop();
+  Recording& data = *recording_data_;
+  std::vector<int> source_ids;
+  for (const GradientSource& s : sources)
+    source_ids.push_back(data.ids.find(s.is_variable() ? static_cast<const void*>(s.variable().impl().get())
+                                                       : s.tensor().impl()));
+  const size_t records = data.records.size();
+  const std::vector<bool> relevant = relevant_ids(source_ids, records);
+  std::vector<Tensor> sums(relevant.size());
+  const CallSite site(where);
+  for (size_t i = 0; i < targets.size(); ++i) {
+    const Tensor& target = targets[i];
+    TD_CHECK(target.defined(), "target {} is an empty tensor handle", i);
+    const int id = data.ids.find(target.impl());
+    if (!is_floating(target.dtype())) continue;
+    Tensor seed;
+    if (!options.output_gradients.empty() && options.output_gradients[i].defined()) {
+      seed = options.output_gradients[i];
+      TD_CHECK(seed.shape() == target.shape(),
+               "an output gradient of shape {} was given for a target of shape {}", seed.shape(),
+               target.shape());
+    }
+    if (id < 0 || static_cast<size_t>(id) >= relevant.size() || !relevant[static_cast<size_t>(id)]) continue;
+    if (!seed.defined()) seed = ones_like(target);
+    Tensor& sum = sums[static_cast<size_t>(id)];
+    sum = sum.defined() ? sum + seed : seed;
+  }
+  for (size_t i = records; i-- > 0;) {
+    go_back(i, relevant, sums);
+    if (options_.persistent) continue;
+    // What only the way back needed goes now: sums of tensors that nothing earlier uses, and the record. The
+    // sources' sums must stay.
+    Record& r = data.records[i];
+    for (const Tensor& y : r.outputs) {
+      const int id = data.ids.find(y.impl());
+      if (id >= 0 && std::find(source_ids.begin(), source_ids.end(), id) == source_ids.end() &&
+          static_cast<size_t>(id) < sums.size())
+        sums[static_cast<size_t>(id)] = Tensor();
+    }
+    r.inputs.clear();
+    r.backward.reset();
+  }
+  std::vector<Tensor> result;
+  for (size_t i = 0; i < sources.size(); ++i) {
+    const int id = source_ids[i];
+    Tensor found =
+        id >= 0 && static_cast<size_t>(id) < sums.size() ? sums[static_cast<size_t>(id)] : Tensor();
+    if (!found.defined() && options.unconnected == Unconnected::zero) {
+      const GradientSource& s = sources[i];
+      found = s.is_variable() ? zeros_like(s.variable().value()) : zeros_like(s.tensor());
+    }
+    result.push_back(std::move(found));
+  }
+  if (!options_.persistent) data.clear();
+  return result;
+}
+
+}  // namespace tandem

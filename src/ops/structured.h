@@ -1,0 +1,44 @@
+#pragma once
+// Ops whose attributes hold graphs: calls, branches, loops. They tell the tape how to go back through them.
+
+#include <memory>
+#include <vector>
+
+#include "ops/op_def.h"
+#include "tandem/location.h"
+
+namespace tandem {
+
+namespace detail {
+struct VariableImpl;
+}
+
+/// One step of a backward pass that adds its contributions itself, in the order in which eager code would add
+/// them: a graph's backward takes each running sum as an input (law 3).
+class Backward {
+ public:
+  virtual ~Backward() = default;
+  /// `output_gradients`: one an output, undefined where none arrives. `sums`: one an input, then one a
+  /// variable read; those not asked for are left alone, undefined ones are empty sums.
+  virtual void run(std::span<const Tensor> output_gradients, std::span<Tensor> sums) = 0;
+};
+
+/// Base of what structured ops hold in their attributes.
+class Structured {
+ public:
+  virtual ~Structured() = default;
+  /// Trainable floating variables read inside, in order of first read.
+  virtual std::vector<std::shared_ptr<detail::VariableImpl>> variables() const = 0;
+  /// Applies the op through the current mode and keeps what the way back needs. `needed`: one flag an input,
+  /// then one a variable.
+  virtual std::unique_ptr<Backward> apply_recording(std::span<const Tensor> inputs,
+                                                    const std::vector<bool>& needed, Location where,
+                                                    Tensors& outputs) = 0;
+};
+
+/// The attributes of every op with the trait has_bodies begin with this.
+struct StructuredAttributes {
+  std::shared_ptr<Structured> structured;
+};
+
+}  // namespace tandem
