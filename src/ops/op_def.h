@@ -75,6 +75,7 @@ enum Trait : uint32_t {
   idempotent = 1 << 10,    ///< f(f(x)) == f(x)
   involution = 1 << 11,    ///< f(f(x)) == x
   moves_only = 1 << 12,    ///< rearranges elements without arithmetic
+  shape_only = 1 << 13,  ///< the value follows from the input shapes alone
 };
 
 /// One resolved argument: what inference and kernels see of an operand.
