@@ -14,6 +14,7 @@ struct MemoryStatistics {
   int64_t cached_bytes = 0;      ///< kept for reuse
 };
 
+/// The present figures.
 MemoryStatistics memory_statistics();
 /// Starts a new peak measurement at the present live_bytes.
 void reset_peak_memory();

@@ -23,6 +23,7 @@ struct Device {
   bool operator==(const Device&) const = default;
 };
 inline constexpr Device cpu{};
+/// "cpu:0", as errors show it.
 std::string to_string(Device device);
 
 /// What is known of a tensor without its elements.

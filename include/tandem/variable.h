@@ -57,6 +57,7 @@ class Variable {
   std::shared_ptr<detail::VariableImpl> impl_;
 };
 
+/// Prints its name, shape and dtype, and outside a trace its value.
 std::ostream& operator<<(std::ostream& out, const Variable& variable);
 
 }  // namespace tandem

@@ -51,8 +51,10 @@ expect src/graph/a.cpp '' <<<'if (pass.name == name || mode == "auto") return;'
 expect src/ops/a.cpp '' <<<'if (name == "Add") return;'
 
 needs='needs a `///` comment that says what it does'
-expect include/tandem/a.h "include/tandem/a.h:2: sum $needs" <<<'#pragma once
-Tensor sum(Operand x);'
+expect include/tandem/a.h "include/tandem/a.h:2: sum $needs
+include/tandem/a.h:3: operator* $needs" <<<'#pragma once
+Tensor sum(Operand x);
+Tensor operator*(Operand a, Operand b);'
 expect include/tandem/a.h "include/tandem/a.h:6: Options $needs" <<<'#pragma once
 /// Documented, with a body.
 inline int f(int a) {
@@ -75,6 +77,10 @@ Tensor sum(Operand x,
            int axis);
 
 Tensor mean(Operand x);  ///< so does a line its own
+Tensor operator*(Operand a, Operand b);  ///< a product
+template <class T>
+Tensor mean(T x) {  // declared before
+}
 namespace detail {
 int hidden();
 }  // namespace detail

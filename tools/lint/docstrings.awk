@@ -1,6 +1,6 @@
 # Every function and type at namespace level of a public header has a `///` comment, above it or behind
 # it. The comment opens a group (overloads, aliases) that the next blank line, or a body, ends. Members
-# that are defined outside their class have theirs inside.
+# that are defined outside their class have theirs inside; what was declared before needs no second one.
 
 FNR == 1 { documented = inside = hidden = 0 }
 
@@ -21,12 +21,14 @@ inside {
 /^(\/\/|#|}|namespace |using |template |extern |requires[ (]| )/ { next }
 
 /^[A-Za-z\[]/ {
-  if ((/\(/ || /^(struct|class|enum) /) && !/^(struct|class) [A-Za-z]+;/ && !/[A-Za-z]::[A-Za-z_~]+\(/ && !documented && !/\/\/\/</) {
-    name = $0
-    sub(/ *[({;].*/, "", name)
-    sub(/.*[ &*]/, "", name)
+  name = $0
+  sub(/ *[({;].*/, "", name)
+  name = substr(name, match(name, /(operator[^a-zA-Z_]+|[A-Za-z0-9_]+)$/))
+  if (documented || /\/\/\/</)
+    seen[FILENAME, name] = 1
+  else if ((/\(/ || /^(struct|class|enum) /) && !/^(struct|class) [A-Za-z]+;/ && !/[A-Za-z]::[A-Za-z_~]+\(/ &&
+           !((FILENAME, name) in seen))
     printf "%s:%d: %s needs a `///` comment that says what it does\n", FILENAME, FNR, name
-  }
   braces = /{ *(\/\/.*)?$/ && !/} *(\/\/.*)?$/
   inside = braces || !/[;}] *(\/\/.*)?$/
 }

@@ -7,6 +7,7 @@
 
 namespace tandem::data {
 
+/// Pictures and what they show.
 struct Digits {
   Tensor images;  ///< uint8, (count, 28, 28), light ink on black
   Tensor labels;  ///< int64, (count,), 0 to 9

@@ -25,6 +25,7 @@ Tensor log(const Operand& x);
 /// Element-wise maximum, ONNX Max, of two tensors; IEEE 754-2019 maximum: NaN wins, -0 < +0.
 Tensor maximum(const Operand& a, const Operand& b);
 
+/// Add, Sub, Mul, Div and Neg, element by element; the shapes broadcast, a number takes the tensor's dtype.
 Tensor operator+(const Operand& a, const Operand& b);
 Tensor operator-(const Operand& a, const Operand& b);
 Tensor operator*(const Operand& a, const Operand& b);
