@@ -163,6 +163,9 @@ Value apply(Op op, Value a);
 Value apply(Op op, Value a, Value b);
 Value apply(Op op, DType type, Value a, Value b, Value c);
 
+/// The expansion of a function into primitives; a Value without builder when `op` is a primitive already.
+Value expand_function(Op op, Value a, Value b);
+
 class Program : public std::enable_shared_from_this<Program> {
  public:
   std::vector<DType> inputs;

@@ -459,4 +459,23 @@ ProgramRef fuse(const Program& producer, const Program& consumer, int slot) {
   return builder.finish();
 }
 
+ProgramRef expand(const Program& program) {
+  Builder builder(program.inputs);
+  Builder::State& state = builder.state();
+  std::vector<int> renamed;
+  for (Instruction instruction : program.code) {
+    for (int& operand : instruction.operand)
+      if (operand >= 0) operand = renamed[operand];
+    const auto operand = [&](int k) {
+      const int id = instruction.operand[k];
+      return id < 0 ? Value{} : Value{&builder, id, state.code[id].type};
+    };
+    const Value expanded = expand_function(instruction.op, operand(0), operand(1));
+    renamed.push_back(expanded.builder != nullptr ? expanded.id : state.add(instruction));
+  }
+  for (const OutputInfo& output : program.outputs)
+    state.outputs.push_back({renamed[output.value], output.dtype});
+  return builder.finish();
+}
+
 }  // namespace tandem::kernel

@@ -195,6 +195,10 @@ class LoopNest {
 /// than its compute type (f16, bf16) is rounded in between, so bits equal the separate runs.
 ProgramRef fuse(const Program& producer, const Program& consumer, int slot);
 
+/// The same program with every function of math.h (but integer pow and philox) spelled out in primitives:
+/// for emitters that know primitives only. Gives the same bits.
+ProgramRef expand(const Program& program);
+
 /// Instruction set the interpreter chose at load: "avx512", "avx2" or "baseline".
 const char* instruction_set();
 /// For tests: forces another one; false when this machine lacks it.
