@@ -1,0 +1,26 @@
+// What `./run bench` runs: the budgets of the project, against libtorch where it is installed.
+
+#include <fmt/format.h>
+
+#include <exception>
+
+#include "onednn_products.h"
+#include "rows.h"
+#include "runtime/parallel.h"
+
+namespace bench = tandem::bench;
+
+int main(int argc, char** argv) try {
+  bench::Harness harness(argc, argv, "Measures Tandem against libtorch and oneDNN, on one thread.");
+  tandem::runtime::set_thread_count(1);
+  const bench::Peer* torch = bench::find_peer("torch");
+  fmt::print("{}\n\n",
+             torch != nullptr ? torch->description : "No libtorch: `./run bench --peers` installs it.");
+  bench::use_one_thread_in_onednn();
+  bench::small_rows(harness, torch);
+  bench::network_rows(harness, torch);
+  return harness.finish();
+} catch (const std::exception& error) {
+  fmt::print(stderr, "{}\n", error.what());
+  return 1;
+}

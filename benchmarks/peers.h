@@ -1,0 +1,42 @@
+#pragma once
+// Other libraries that do the same work, each in a shared object of its own, loaded when it is there: their
+// headers and start-up would otherwise weigh on everything.
+
+#include <cstdint>
+
+namespace tandem::bench {
+
+/// Does the work `times` times.
+struct PeerWork {
+  void (*run)(void* state, int64_t times) = nullptr;
+  void* state = nullptr;
+};
+
+/// The numbers that both sides work on.
+struct NetworkData {
+  int64_t batch, inputs;
+  const float* images;          ///< batch x inputs
+  int layers;                   ///< relu between them, softmax after the last
+  const int64_t* sizes;         ///< outputs of each layer
+  const float* const* weights;  ///< inputs x outputs of each layer
+  const float* const* biases;
+  float* probabilities;  ///< the peer's result of one run goes here, batch x sizes[layers - 1]
+};
+
+/// What a peer's shared object exports as `tandem_bench_peer`. The work stays valid until the process ends.
+struct Peer {
+  const char* description;  ///< name, version and what else matters, such as its BLAS
+  PeerWork (*add)(const float* a, const float* b, int64_t count);
+  /// The same where a gradient with respect to `a` may be asked for: each addition is recorded.
+  PeerWork (*add_recorded)(const float* a, const float* b, int64_t count);
+  /// 100 operations one after the other, x = x * a + b fifty times.
+  PeerWork (*chain)(const float* x, float a, float b, int64_t count);
+  PeerWork (*network)(const NetworkData& data);
+};
+
+using GetPeer = const Peer* (*)();
+
+/// The peer of this name, "torch", from beside this program; null when it was not built or does not load.
+const Peer* find_peer(const char* name);
+
+}  // namespace tandem::bench

@@ -1,0 +1,12 @@
+#pragma once
+// The rows of `./run bench`. Each function adds its own to the harness, against the peer where there is one.
+
+#include "harness.h"
+#include "peers.h"
+
+namespace tandem::bench {
+
+void small_rows(Harness& harness, const Peer* torch);
+void network_rows(Harness& harness, const Peer* torch);
+
+}  // namespace tandem::bench
