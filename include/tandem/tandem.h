@@ -4,6 +4,7 @@
 #include "tandem/data/digits.h"
 #include "tandem/data/idx.h"
 #include "tandem/error.h"
+#include "tandem/function.h"
 #include "tandem/memory.h"
 #include "tandem/ops.h"
 #include "tandem/progress.h"

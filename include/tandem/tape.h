@@ -113,6 +113,10 @@ class GradientTape {
   };
   Pause stop_recording() { return Pause(*this); }
 
+  // For Tandem's own layers: gradients with given weights, added onto running sums.
+  std::vector<Tensor> gradients_onto(std::span<const Tensor> targets, std::span<const Tensor> weights,
+                                     std::span<const GradientSource> sources, std::span<const Tensor> sums);
+
  private:
   std::unique_ptr<TapeMode> mode_;
 };

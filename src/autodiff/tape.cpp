@@ -43,6 +43,13 @@ std::vector<Tensor> GradientTape::gradients(std::span<const Tensor> targets,
   return named("gradient", where, [&] { return mode_->gradients(targets, sources, options, where); });
 }
 
+std::vector<Tensor> GradientTape::gradients_onto(std::span<const Tensor> targets,
+                                                 std::span<const Tensor> weights,
+                                                 std::span<const GradientSource> sources,
+                                                 std::span<const Tensor> sums) {
+  return mode_->gradients_onto(targets, weights, sources, sums);
+}
+
 void GradientTape::stop(Location where) {
   named("stop", where, [&] { TD_CHECK(mode_->recording(), "the tape is not recording"); });
   mode_->stop();

@@ -13,7 +13,7 @@ using detail::VariableImpl;
 // ---- ids
 
 int TrackedIds::find(const void* key) const {
-  if (count_ == 0) return -1;
+  if (count_ == 0 || key == nullptr) return -1;
   const size_t mask = slots_.size() - 1;
   for (size_t i = hash(key) & mask;; i = (i + 1) & mask) {
     if (slots_[i].key == key) return slots_[i].id;
@@ -219,10 +219,20 @@ void TapeMode::apply_structured(const OpDef& op, const void* attributes, Operand
     const ModeScope scope(below_);
     r.backward = structured->apply_recording(r.inputs, needed, where, outputs);
   }
-  for (Tensor& y : outputs) {
-    r.outputs.push_back(y);
+  for (int i = 0; i < outputs.size(); ++i) {
+    Tensor& y = outputs[i];
+    if (!y.defined()) continue;
+    // A result that is an argument, or stands twice, is a tensor of its own on the way back.
+    auto same = [&](const Tensor& t) { return t.impl() == y.impl(); };
+    if (!y.is_symbolic() &&
+        (std::any_of(r.inputs.begin(), r.inputs.end(), same) ||
+         std::any_of(outputs.begin(), outputs.begin() + i, same) || ids.find(y.impl()) >= 0)) {
+      TensorImpl* t = y.impl();
+      y = Tensor::adopt(detail::make_view(t, t->data, t->dtype, t->shape, t->strides));
+    }
     if (is_floating(y.dtype())) ids.add(y.impl());
   }
+  r.outputs = SmallVector<Tensor, 1>(std::span<const Tensor>(outputs));
   recording_data_->records.push_back(std::move(r));
 }
 
@@ -257,7 +267,7 @@ void TapeMode::go_back(size_t index, const std::vector<bool>& relevant, std::vec
   Tensors dy;
   bool arrives = false;
   for (const Tensor& y : r.outputs) {
-    const int id = ids.find(y.impl());
+    const int id = y.defined() ? ids.find(y.impl()) : -1;
     dy.push_back(id >= 0 && static_cast<size_t>(id) < sums.size() ? sums[static_cast<size_t>(id)] : Tensor());
     arrives = arrives || dy.back().defined();
   }
@@ -317,6 +327,55 @@ void TapeMode::go_back(size_t index, const std::vector<bool>& relevant, std::vec
   }
 }
 
+std::vector<int> TapeMode::ids_of(std::span<const GradientSource> sources) const {
+  std::vector<int> ids;
+  for (const GradientSource& s : sources)
+    ids.push_back(recording_data_->ids.find(
+        s.is_variable() ? static_cast<const void*>(s.variable().impl().get()) : s.tensor().impl()));
+  return ids;
+}
+
+void TapeMode::go_back_over_all(std::span<const int> source_ids, const std::vector<bool>& relevant,
+                                std::vector<Tensor>& sums) {
+  Recording& data = *recording_data_;
+  for (size_t i = data.records.size(); i-- > 0;) {
+    go_back(i, relevant, sums);
+    if (options_.persistent) continue;
+    // What only the way back needed goes now: sums of tensors that nothing earlier uses, and the record. The
+    // sources' sums must stay.
+    Record& r = data.records[i];
+    for (const Tensor& y : r.outputs) {
+      const int id = data.ids.find(y.impl());
+      if (id >= 0 && std::find(source_ids.begin(), source_ids.end(), id) == source_ids.end() &&
+          static_cast<size_t>(id) < sums.size())
+        sums[static_cast<size_t>(id)] = Tensor();
+    }
+    r.inputs.clear();
+    r.backward.reset();
+  }
+}
+
+std::vector<Tensor> TapeMode::gradients_onto(std::span<const Tensor> targets, std::span<const Tensor> weights,
+                                             std::span<const GradientSource> sources,
+                                             std::span<const Tensor> sums) {
+  used_ = true;
+  const std::vector<int> source_ids = ids_of(sources);
+  const std::vector<bool> relevant = relevant_ids(source_ids, recording_data_->records.size());
+  std::vector<Tensor> all(relevant.size());
+  auto add = [&](int id, const Tensor& t) {
+    if (id < 0 || static_cast<size_t>(id) >= all.size() || !relevant[static_cast<size_t>(id)] || !t.defined())
+      return;
+    Tensor& sum = all[static_cast<size_t>(id)];
+    sum = sum.defined() ? sum + t : t;
+  };
+  for (size_t i = 0; i < sources.size(); ++i) add(source_ids[i], sums[i]);
+  for (size_t i = 0; i < targets.size(); ++i) add(recording_data_->ids.find(targets[i].impl()), weights[i]);
+  go_back_over_all(source_ids, relevant, all);
+  std::vector<Tensor> result;
+  for (int id : source_ids) result.push_back(id >= 0 ? all[static_cast<size_t>(id)] : Tensor());
+  return result;
+}
+
 std::vector<Tensor> TapeMode::gradients(std::span<const Tensor> targets,
                                         std::span<const GradientSource> sources,
                                         const GradientOptions& options, Location where) {
@@ -329,10 +388,7 @@ std::vector<Tensor> TapeMode::gradients(std::span<const Tensor> targets,
   // A persistent tape that still records differentiates its own gradients too.
   if (recording_ && !options_.persistent) stop();
   Recording& data = *recording_data_;
-  std::vector<int> source_ids;
-  for (const GradientSource& s : sources)
-    source_ids.push_back(data.ids.find(s.is_variable() ? static_cast<const void*>(s.variable().impl().get())
-                                                       : s.tensor().impl()));
+  const std::vector<int> source_ids = ids_of(sources);
   const size_t records = data.records.size();
   const std::vector<bool> relevant = relevant_ids(source_ids, records);
   std::vector<Tensor> sums(relevant.size());
@@ -354,21 +410,7 @@ std::vector<Tensor> TapeMode::gradients(std::span<const Tensor> targets,
     Tensor& sum = sums[static_cast<size_t>(id)];
     sum = sum.defined() ? sum + seed : seed;
   }
-  for (size_t i = records; i-- > 0;) {
-    go_back(i, relevant, sums);
-    if (options_.persistent) continue;
-    // What only the way back needed goes now: sums of tensors that nothing earlier uses, and the record. The
-    // sources' sums must stay.
-    Record& r = data.records[i];
-    for (const Tensor& y : r.outputs) {
-      const int id = data.ids.find(y.impl());
-      if (id >= 0 && std::find(source_ids.begin(), source_ids.end(), id) == source_ids.end() &&
-          static_cast<size_t>(id) < sums.size())
-        sums[static_cast<size_t>(id)] = Tensor();
-    }
-    r.inputs.clear();
-    r.backward.reset();
-  }
+  go_back_over_all(source_ids, relevant, sums);
   std::vector<Tensor> result;
   for (size_t i = 0; i < sources.size(); ++i) {
     const int id = source_ids[i];

@@ -46,6 +46,9 @@ class TapeMode final : public Mode {
   void watch(const GradientSource& source);
   std::vector<Tensor> gradients(std::span<const Tensor> targets, std::span<const GradientSource> sources,
                                 const GradientOptions& options, Location where);
+  /// As gradients(), with a weight for each target and added onto running sums (undefined ones are empty).
+  std::vector<Tensor> gradients_onto(std::span<const Tensor> targets, std::span<const Tensor> weights,
+                                     std::span<const GradientSource> sources, std::span<const Tensor> sums);
   void start();
   void stop();
   bool recording() const { return recording_; }
@@ -77,6 +80,9 @@ class TapeMode final : public Mode {
                         Tensors& outputs);
   void pass_on(const OpDef& op, const void* attributes, Operands operands, Location where, Tensors& outputs);
   void go_back(size_t index, const std::vector<bool>& relevant, std::vector<Tensor>& sums);
+  std::vector<int> ids_of(std::span<const GradientSource> sources) const;
+  void go_back_over_all(std::span<const int> source_ids, const std::vector<bool>& relevant,
+                        std::vector<Tensor>& sums);
   std::vector<bool> relevant_ids(std::span<const int> sources, size_t records) const;
 
   TapeOptions options_;

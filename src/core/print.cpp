@@ -10,10 +10,6 @@
 
 namespace tandem {
 
-namespace detail {
-std::string (*symbolic_name)(const TensorImpl*) = nullptr;
-}
-
 namespace {
 
 using detail::TensorImpl;
@@ -192,7 +188,7 @@ struct Printer {
 
   std::string print() {
     if (t.kind == TensorImpl::Kind::symbolic) {
-      out += '"' + (detail::symbolic_name ? detail::symbolic_name(&t) : "symbolic") + '"';
+      out += std::string("\"") + detail::symbolic_info(&t).name + '"';
     } else {
       summarise = t.count > threshold;
       measure();

@@ -74,8 +74,12 @@ TensorImpl* make_view(TensorImpl* source, void* data, DType dtype, const Shape& 
   return impl;
 }
 
-TensorImpl* make_symbolic(const Spec& spec, void* trace, uint64_t serial, int32_t value_id) {
-  TensorImpl* impl = allocate_header();
+TensorImpl* make_symbolic(const Spec& spec, void* trace, uint64_t serial, int32_t value_id,
+                          std::string_view name, Location where) {
+  uint8_t size_class;
+  void* block = allocate_block(header_bytes + sizeof(SymbolicInfo), size_class);
+  auto* impl = new (block) TensorImpl;
+  impl->size_class = size_class;
   impl->kind = TensorImpl::Kind::symbolic;
   impl->dtype = spec.dtype;
   impl->device = spec.device;
@@ -85,7 +89,13 @@ TensorImpl* make_symbolic(const Spec& spec, void* trace, uint64_t serial, int32_
   impl->trace = trace;
   impl->trace_serial = serial;
   impl->value_id = value_id;
+  auto* info = new (static_cast<std::byte*>(block) + header_bytes) SymbolicInfo{{}, where};
+  name.copy(info->name, sizeof(info->name) - 1);
   return impl;
+}
+
+const SymbolicInfo& symbolic_info(const TensorImpl* impl) {
+  return *reinterpret_cast<const SymbolicInfo*>(reinterpret_cast<const std::byte*>(impl) + header_bytes);
 }
 
 Tensor from_bytes(const void* data, DType dtype, size_t count, const Shape& shape) {

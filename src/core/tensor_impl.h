@@ -36,6 +36,13 @@ struct TensorImpl {
   TensorImpl() : base(nullptr) {}
 };
 
+/// Behind the header of a symbolic tensor: what it is called and where it was made, for messages that may
+/// come long after its trace.
+struct SymbolicInfo {
+  char name[40];
+  Location where;
+};
+
 struct Foreign {
   void (*release)(void*);
   void* argument;
@@ -53,7 +60,9 @@ TensorImpl* allocate_tensor(DType dtype, const Shape& shape, Device device = {})
 TensorImpl* make_view(TensorImpl* source, void* data, DType dtype, const Shape& shape,
                       const Strides& strides);
 /// A tensor without elements, for tracing.
-TensorImpl* make_symbolic(const Spec& spec, void* trace, uint64_t serial, int32_t value_id);
+TensorImpl* make_symbolic(const Spec& spec, void* trace, uint64_t serial, int32_t value_id,
+                          std::string_view name, Location where);
+const SymbolicInfo& symbolic_info(const TensorImpl* impl);
 
 /// True when these strides are row-major for this shape (sizes 0 and 1 don't matter).
 bool strides_are_contiguous(const Shape& shape, const Strides& strides);

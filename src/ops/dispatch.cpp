@@ -352,6 +352,15 @@ Tensor to_tensor(const Operand& operand, std::optional<DType> dtype) {
   return materialize(a);
 }
 
+void fail_leaked(const TensorImpl* tensor) {
+  const detail::SymbolicInfo& info = detail::symbolic_info(tensor);
+  fail(ErrorCode::symbolic_value,
+       "the symbolic tensor {}, made at {}:{}, is used outside the trace that made it; return it from the "
+       "function "
+       "instead of storing it",
+       to_string(Tensor::share(const_cast<TensorImpl*>(tensor))), info.where.file_name(), info.where.line);
+}
+
 // ---- evaluating at once
 
 namespace {
@@ -430,12 +439,7 @@ void evaluate_view(const OpDef& op, const void* attributes, const InferContext& 
 
 void check_not_symbolic(std::span<const Argument> arguments) {
   for (const Argument& a : arguments)
-    if (a.tensor && a.tensor->kind == TensorImpl::Kind::symbolic)
-      throw Error(
-          ErrorCode::symbolic_value,
-          fmt::format("the symbolic tensor {} is used outside the trace that made it; return it from the "
-                      "function instead of storing it",
-                      to_string(Tensor::share(a.tensor))));
+    if (a.tensor && a.tensor->kind == TensorImpl::Kind::symbolic) fail_leaked(a.tensor);
 }
 
 void evaluate_checked(const OpDef& op, const void* attributes, Operands operands, Tensors& outputs) {

@@ -5,6 +5,8 @@
 
 namespace tandem {
 
+class TraceMode;
+
 /// What operations do instead of evaluating at once, while one is active on this thread. Modes stack; a mode
 /// hands on to the one below by making it current for the time.
 class Mode {
@@ -22,6 +24,9 @@ class Mode {
   virtual int64_t pin(int64_t symbol, Location where);
   /// True when operations become nodes of a graph.
   virtual bool is_tracing() const { return below_ && below_->is_tracing(); }
+
+  /// The trace that records for this mode; null when it evaluates at once.
+  virtual TraceMode* innermost_trace() { return below_ ? below_->innermost_trace() : nullptr; }
 
   Mode* below() const { return below_; }
   void set_below(Mode* below) { below_ = below; }
@@ -74,6 +79,8 @@ void evaluate(const OpDef& op, const void* attributes, Operands operands, Locati
 
 /// Resolves operands against the op's schema: dtypes, weak numbers. Throws the user's mistakes.
 void resolve(const OpDef& op, Operands operands, SmallVector<Argument, 8>& arguments);
+/// Throws that a symbolic tensor has left its trace.
+[[noreturn]] void fail_leaked(const detail::TensorImpl* tensor);
 /// Runs inference, naming op and line in errors.
 void infer(InferContext& context, const void* attributes);
 

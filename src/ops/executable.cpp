@@ -112,36 +112,47 @@ void run(const Executable& e, std::span<const View> inputs, std::span<const View
     e.op->kernel({inputs, outputs}, e.attributes.get());
     return;
   }
-  if (e.count == 0) return;
   SmallVector<const void*, 8> in;
   SmallVector<void*, 4> out;
   for (int i = 0; i < static_cast<int>(inputs.size()); ++i)
     if (is_program_input(*e.op, i) && inputs[static_cast<size_t>(i)].data)
       in.push_back(inputs[static_cast<size_t>(i)].data);
   for (const View& v : outputs) out.push_back(v.data);
-  if (!e.flat) {
-    if (e.count <= e.grain)
-      e.nest.run(in.data(), out.data(), 0, e.count);
-    else
-      runtime::parallel_for(e.count, e.grain, [&](int64_t begin, int64_t end) {
-        e.nest.run(in.data(), out.data(), begin, end);
-      });
-    return;
+  run_program(e, in.data(), out.data());
+}
+
+namespace {
+
+void run_flat_range(const Executable& e, const void* const* inputs, void* const* outputs, int64_t begin,
+                    int64_t end) {
+  SmallVector<const void*, 8> from;
+  for (int i = 0; i < kernel::input_count(*e.program); ++i) {
+    const size_t size = size_of(kernel::input_dtype(*e.program, i));
+    const bool scalar = (e.scalar_mask >> i & 1) != 0;
+    from.push_back(static_cast<const std::byte*>(inputs[i]) +
+                   (scalar ? 0 : static_cast<size_t>(begin) * size));
   }
+  void* to = static_cast<std::byte*>(outputs[0]) +
+             static_cast<size_t>(begin) * size_of(kernel::output_dtype(*e.program, 0));
+  kernel::run_flat(*e.program, from.data(), e.scalar_mask, &to, end - begin, begin);
+}
+
+}  // namespace
+
+void run_program(const Executable& e, const void* const* inputs, void* const* outputs) {
+  if (e.count == 0) return;
   if (e.count <= e.grain) {
-    kernel::run_flat(*e.program, in.data(), e.scalar_mask, out.data(), e.count);
+    if (e.flat)
+      kernel::run_flat(*e.program, inputs, e.scalar_mask, outputs, e.count);
+    else
+      e.nest.run(inputs, outputs, 0, e.count);
     return;
   }
   runtime::parallel_for(e.count, e.grain, [&](int64_t begin, int64_t end) {
-    SmallVector<const void*, 8> from;
-    for (int i = 0; i < in.size(); ++i) {
-      const size_t size = size_of(kernel::input_dtype(*e.program, i));
-      const bool scalar = (e.scalar_mask >> i & 1) != 0;
-      from.push_back(static_cast<const std::byte*>(in[i]) + (scalar ? 0 : static_cast<size_t>(begin) * size));
-    }
-    void* to = static_cast<std::byte*>(out[0]) +
-               static_cast<size_t>(begin) * size_of(kernel::output_dtype(*e.program, 0));
-    kernel::run_flat(*e.program, from.data(), e.scalar_mask, &to, end - begin, begin);
+    if (e.flat)
+      run_flat_range(e, inputs, outputs, begin, end);
+    else
+      e.nest.run(inputs, outputs, begin, end);
   });
 }
 

@@ -31,6 +31,14 @@ Executable prepare(const OpDef& op, const AttributeBox& attributes, const InferC
 void run(const Executable& executable, std::span<const kernel::View> inputs,
          std::span<const kernel::View> outputs);
 
+/// The same for an op with a program, on the addresses of its inputs (parameters left out) and outputs.
+void run_program(const Executable& executable, const void* const* inputs, void* const* outputs);
+
+/// Copies elements of any strides into row-major order, bits unchanged.
+void copy_elements(const kernel::View& from, void* to);
+/// That copy as an op, for plans: a step before a kernel that wants contiguous inputs.
+const OpDef& contiguous_op();
+
 /// Strides of `shape`/`strides` broadcast to `target` (zero where repeated).
 Strides broadcast_strides(const Shape& shape, const Strides& strides, const Shape& target);
 

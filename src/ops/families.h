@@ -7,6 +7,7 @@
 namespace tandem {
 
 std::span<const OpDef* const> binary_ops();
+std::span<const OpDef* const> copy_ops();
 std::span<const OpDef* const> custom_ops();
 std::span<const OpDef* const> graph_ops();
 std::span<const OpDef* const> logic_ops();

@@ -66,16 +66,17 @@ enum Trait : uint32_t {
   reads_variable =
       1 << 2,  ///< its attributes are VariableAttributes; ordered against writes of that variable
   writes_variable = 1 << 3,
-  strided = 1 << 4,        ///< the kernel accepts strided inputs (others get them contiguous)
-  dynamic_shape = 1 << 5,  ///< output shapes depend on input values
-  is_constant = 1 << 6,    ///< its attributes are ConstantAttributes
-  is_input = 1 << 7,       ///< a graph's argument
-  has_bodies = 1 << 8,     ///< its attributes hold graphs
-  pass_through = 1 << 9,   ///< output 0 is input 0, unchanged
-  idempotent = 1 << 10,    ///< f(f(x)) == f(x)
-  involution = 1 << 11,    ///< f(f(x)) == x
-  moves_only = 1 << 12,    ///< rearranges elements without arithmetic
-  shape_only = 1 << 13,  ///< the value follows from the input shapes alone
+  strided = 1 << 4,         ///< the kernel accepts strided inputs (others get them contiguous)
+  dynamic_shape = 1 << 5,   ///< output shapes depend on input values
+  is_constant = 1 << 6,     ///< its attributes are ConstantAttributes
+  is_input = 1 << 7,        ///< a graph's argument
+  has_bodies = 1 << 8,      ///< its attributes hold graphs
+  pass_through = 1 << 9,    ///< output 0 is input 0, unchanged
+  idempotent = 1 << 10,     ///< f(f(x)) == f(x)
+  involution = 1 << 11,     ///< f(f(x)) == x
+  moves_only = 1 << 12,     ///< rearranges elements without arithmetic
+  shape_only = 1 << 13,     ///< the value follows from the input shapes alone
+  keeps_symbols = 1 << 14,  ///< each entry of the result is an entry, or a size, of the inputs
 };
 
 /// One resolved argument: what inference and kernels see of an operand.

@@ -10,8 +10,8 @@ namespace tandem {
 std::span<const OpDef* const> all_ops() {
   static const std::vector<const OpDef*> table = [] {
     std::vector<const OpDef*> all;
-    for (auto family : {binary_ops, custom_ops, graph_ops, logic_ops, matmul_ops, reduce_ops, shape_ops,
-                        softmax_ops, unary_ops, variable_ops})
+    for (auto family : {binary_ops, copy_ops, custom_ops, graph_ops, logic_ops, matmul_ops, reduce_ops,
+                        shape_ops, softmax_ops, unary_ops, variable_ops})
       for (const OpDef* op : family()) all.push_back(op);
     std::sort(all.begin(), all.end(), [](const OpDef* a, const OpDef* b) { return a->name < b->name; });
     return all;

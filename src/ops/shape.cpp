@@ -270,7 +270,7 @@ struct ShapeOp : NotDifferentiable {
     }
   };
   static constexpr std::array<InputDef, 1> inputs{{{"data"}}};
-  static constexpr uint32_t traits = strided | shape_only;
+  static constexpr uint32_t traits = strided | shape_only | keeps_symbols;
   static std::pair<int64_t, int64_t> range(const Attributes& a, int64_t rank) {
     const auto clamp = [&](int64_t i) { return std::clamp<int64_t>(i < 0 ? i + rank : i, 0, rank); };
     const int64_t start = clamp(a.start), end = clamp(a.end);

@@ -2,6 +2,7 @@
 
 #include "ops/dispatch.h"
 #include "ops/executable.h"
+#include "ops/families.h"
 #include "tandem/ops/shape.h"
 
 namespace tandem {
@@ -31,16 +32,37 @@ const kernel::Program& copy_program(DType dtype) {
 
 }  // namespace
 
+void copy_elements(const kernel::View& from, void* to) {
+  if (from.shape.element_count() == 0) return;
+  const kernel::Program& program = copy_program(from.dtype);
+  const kernel::LoopNest nest = kernel::LoopNest::elementwise(program, from.shape, {&from.strides, 1});
+  const void* in[] = {from.data};
+  nest.run(in, &to, 0, nest.unit_count());
+}
+
+namespace {
+
+struct Contiguous {
+  static constexpr std::string_view name = "Contiguous", domain = "ai.tandem";
+  static constexpr uint32_t traits = strided | pass_through;
+  static constexpr std::array<InputDef, 1> inputs{{{"input"}}};
+  static void infer(InferContext& c) { c.output(c.dtype(0), c.shape(0)); }
+  static void kernel(const KernelContext& k) { copy_elements(k.inputs[0], k.outputs[0].data); }
+  static Tensors gradient(const Gradient& g) { return {g.dy()}; }
+  static std::vector<Sample> samples() { return {{{transpose(Tensor({{1.f, 2.f}, {3.f, 4.f}}))}, {}}}; }
+};
+
+constexpr const OpDef* table[] = {&op_def<Contiguous>};
+
+}  // namespace
+
+std::span<const OpDef* const> copy_ops() { return table; }
+const OpDef& contiguous_op() { return op_def<Contiguous>; }
+
 Tensor Tensor::contiguous(Location) const {
   if (is_contiguous() || is_symbolic()) return *this;
   Tensor copy = detail::empty_tensor(dtype(), shape());
-  if (impl_->count == 0) return copy;
-  const kernel::Program& program = copy_program(dtype());
-  const Strides strides[] = {impl_->strides};
-  const void* in[] = {impl_->data};
-  void* out[] = {copy.impl()->data};
-  const kernel::LoopNest nest = kernel::LoopNest::elementwise(program, shape(), strides);
-  nest.run(in, out, 0, nest.unit_count());
+  copy_elements({impl_->data, impl_->dtype, impl_->shape, impl_->strides}, copy.impl()->data);
   return copy;
 }
 

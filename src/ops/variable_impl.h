@@ -31,6 +31,7 @@ struct VariableImpl : std::enable_shared_from_this<VariableImpl> {
   bool trainable = true;
   uint64_t serial = 0;  ///< order of creation
   Location where;
+  std::recursive_mutex call_mutex;  ///< held by a function call that assigns
 
   Tensor load() const {
     const std::lock_guard<SpinLock> lock(lock_);

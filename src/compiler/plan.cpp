@@ -1,0 +1,604 @@
+#include "compiler/plan.h"
+
+#include <algorithm>
+
+#include "ops/dispatch.h"
+#include "ops/variable_impl.h"
+#include "runtime/parallel.h"
+
+namespace tandem {
+
+using detail::TensorImpl;
+using kernel::View;
+
+/// Builds a Plan: shapes, then places, then steps.
+class PlanBuilder final : public KnownValues {
+ public:
+  explicit PlanBuilder(Plan& plan) : plan_(plan), graph_(plan.graph_) {}
+
+  void build();
+
+  Tensor known_value(const TensorImpl* tensor) override {
+    if (tensor->kind != TensorImpl::Kind::symbolic) return Tensor::share(const_cast<TensorImpl*>(tensor));
+    return known_[static_cast<size_t>(tensor->value_id)];
+  }
+  int64_t fresh_symbol() override { throw DynamicShape(); }
+
+ private:
+  using Place = Plan::Place;
+  using Step = Plan::Step;
+
+  // What planning knows of one node.
+  struct Planned {
+    SmallVector<Tensor, 1> values;  // shapes only
+    SmallVector<Place, 1> places;
+    bool folded = false;  // its value is known: no step
+  };
+
+  int value_id(ValueRef v) const { return first_value_[static_cast<size_t>(v.node)] + v.output; }
+  const Shape& shape(ValueRef v) const { return value(v).shape(); }
+  const Tensor& value(ValueRef v) const { return planned_[static_cast<size_t>(v.node)].values[v.output]; }
+  Place& place(ValueRef v) { return planned_[static_cast<size_t>(v.node)].places[v.output]; }
+
+  void infer_node(int32_t id);
+  bool fold(const Node& node, std::span<const Operand* const> operands, int32_t id);
+  void find_needed_tensors();
+  void place_node(int32_t id);
+  void place_view(int32_t id);
+  void make_step(int32_t id);
+  void share_dying_inputs();
+  void assign_arena();
+  int constant_slot(const Tensor& value);
+  int new_slot() {
+    plan_.prototype_.slots.emplace_back();
+    return static_cast<int>(plan_.prototype_.slots.size()) - 1;
+  }
+  int add_pointer(const Place& place);
+  int add_view(const Place& place);
+  void address(const Place& place, bool is_view, int index);
+  Place contiguous_copy(const Place& from, bool as_tensor);
+  Place new_place(const Spec& spec, bool as_tensor);
+  void add_executable(Step& step, const OpDef& op, const AttributeBox& attributes,
+                      const InferContext& context, std::span<const Place> inputs,
+                      std::span<const Place> outputs, std::span<const Spec> specs);
+  void find_assigned_variables();
+
+  Plan& plan_;
+  Graph& graph_;
+  std::vector<Planned> planned_;
+  std::vector<int> first_value_;
+  std::vector<Tensor> known_;
+  std::vector<bool> needs_tensor_;  // by value id: the root must be a tensor of its own
+  /// A value of the arena, with the first and last step that touches it.
+  struct ArenaValue {
+    int64_t bytes;
+    int first = -1, last = -1;
+    int64_t offset = -1;
+    int shares = -1;  // in place: has the memory of this other value, which dies where this one is made
+  };
+  std::vector<ArenaValue> arena_;
+  /// A flat step may write over an input of the same size that it is the last to read.
+  struct InPlaceChance {
+    int step, output, input;
+  };
+  std::vector<InPlaceChance> chances_;
+};
+
+namespace {
+
+bool is_view_op(const Node& n) { return n.op->view != nullptr; }
+
+}  // namespace
+
+void PlanBuilder::infer_node(int32_t id) {
+  Node& n = graph_.node(id);
+  Planned& p = planned_[static_cast<size_t>(id)];
+  if (n.op->has(dynamic_shape)) throw DynamicShape();
+  std::vector<Operand> operands;
+  std::vector<const Operand*> list;
+  for (ValueRef v : n.inputs) {
+    Tensor t;
+    if (v.present()) {
+      const Tensor& known = known_[static_cast<size_t>(value_id(v))];
+      t = known.defined() ? known : value(v);
+    }
+    operands.emplace_back(t, n.where);
+  }
+  for (const Operand& o : operands) list.push_back(&o);
+  SmallVector<Argument, 8> arguments;
+  try {
+    resolve(*n.op, list, arguments);
+    InferContext context(*n.op, arguments, this);
+    infer(context, n.attributes.get());
+    int k = 0;
+    for (const Spec& s : context.outputs()) {
+      if (!s.shape.is_static()) throw DynamicShape();
+      n.outputs[k] = s;
+      p.values.push_back(Tensor::adopt(
+          detail::make_symbolic(s, this, 0, first_value_[static_cast<size_t>(id)] + k, n.name, n.where)));
+      ++k;
+    }
+  } catch (Error& e) {
+    e.set_origin(n.op->display_name(), n.where);
+    throw;
+  }
+  if (!fold(n, list, id)) p.places.resize(p.values.size());
+}
+
+// Small integer values that follow from shapes are computed now: they are other ops' parameters.
+bool PlanBuilder::fold(const Node& n, std::span<const Operand* const> list, int32_t id) {
+  Planned& p = planned_[static_cast<size_t>(id)];
+  const auto first = static_cast<size_t>(first_value_[static_cast<size_t>(id)]);
+  if (n.op->has(is_constant)) {
+    known_[first] = n.attributes.as<ConstantAttributes>().value;
+  } else {
+    if (!is_pure(n) || p.values.size() != 1 || is_floating(p.values[0].dtype()) || p.values[0].size() > 64)
+      return false;
+    Tensors outputs;
+    if (n.op->has(shape_only)) {
+      const TensorImpl& in = *list[0]->tensor_impl();
+      outputs.push_back(detail::empty_tensor(p.values[0].dtype(), p.values[0].shape()));
+      const View from{nullptr, in.dtype, in.shape, contiguous_strides(in.shape)};
+      const View to{outputs[0].impl()->data, outputs[0].dtype(), outputs[0].shape(),
+                    outputs[0].impl()->strides};
+      n.op->kernel({{&from, 1}, {&to, 1}}, n.attributes.get());
+    } else {
+      for (const Operand* o : list)
+        if (o->is_tensor() && o->tensor_impl()->kind == TensorImpl::Kind::symbolic) return false;
+      try {
+        evaluate(*n.op, n.attributes.get(), list, n.where, outputs);
+      } catch (const Error&) {
+        return false;  // it fails when it runs
+      }
+    }
+    known_[first] = outputs[0].contiguous();
+  }
+  p.folded = true;
+  p.places.resize(1);
+  const Tensor& v = known_[first];
+  p.places[0].kind = Place::Kind::constant;
+  p.places[0].view = {nullptr, v.dtype(), v.shape(), contiguous_strides(v.shape())};
+  return true;
+}
+
+// Values that outlive the run, or that ops take as whole tensors, cannot lie in the arena.
+void PlanBuilder::find_needed_tensors() {
+  needs_tensor_.assign(known_.size(), false);
+  for (ValueRef v : graph_.outputs)
+    if (v.present()) needs_tensor_[static_cast<size_t>(value_id(v))] = true;
+  for (auto id = static_cast<int32_t>(graph_.nodes.size()) - 1; id >= 0; --id) {
+    const Node& n = graph_.node(id);
+    if (n.op->run_tensors)
+      for (ValueRef v : n.inputs)
+        if (v.present()) needs_tensor_[static_cast<size_t>(value_id(v))] = true;
+    if (is_view_op(n) && needs_tensor_[static_cast<size_t>(value_id({id, 0}))])
+      needs_tensor_[static_cast<size_t>(value_id(n.inputs[0]))] = true;
+  }
+}
+
+int PlanBuilder::constant_slot(const Tensor& value) {
+  const int slot = new_slot();
+  plan_.prototype_.slots[static_cast<size_t>(slot)] = value.contiguous();
+  return slot;
+}
+
+void PlanBuilder::place_node(int32_t id) {
+  const Node& n = graph_.node(id);
+  Planned& p = planned_[static_cast<size_t>(id)];
+  if (p.folded) {
+    p.places[0].slot = constant_slot(known_[static_cast<size_t>(value_id({id, 0}))]);
+    return;
+  }
+  if (is_view_op(n)) return place_view(id);
+  for (int k = 0; k < p.places.size(); ++k) {
+    const Spec spec = p.values[k].spec();
+    Place& place = p.places[k];
+    if (n.op->has(is_input) || n.op->run_tensors) {
+      // Whoever runs fills the slot.
+      place.kind = Place::Kind::tensor;
+      place.view = {nullptr, spec.dtype, spec.shape, contiguous_strides(spec.shape)};
+      place.slot = new_slot();
+      plan_.transient_slots_.push_back(place.slot);
+      if (n.op->has(is_input))
+        plan_.input_slots_[static_cast<size_t>(n.attributes.as<InputAttributes>().index)] = place.slot;
+    } else {
+      place = new_place(spec, needs_tensor_[static_cast<size_t>(value_id({id, k}))]);
+    }
+  }
+  if (!n.op->has(is_input)) make_step(id);
+}
+
+Plan::Place PlanBuilder::new_place(const Spec& spec, bool as_tensor) {
+  Place place;
+  place.view = {nullptr, spec.dtype, spec.shape, contiguous_strides(spec.shape)};
+  const int64_t bytes = spec.shape.element_count() * static_cast<int64_t>(size_of(spec.dtype));
+  if (as_tensor) {
+    place.kind = Place::Kind::tensor;
+    place.slot = new_slot();
+    plan_.transient_slots_.push_back(place.slot);
+    plan_.allocations_.push_back({place.slot, spec});
+    plan_.tensor_bytes_ += bytes;
+  } else {
+    place.kind = Place::Kind::arena;
+    place.slot = static_cast<int>(arena_.size());
+    arena_.push_back({bytes});
+  }
+  return place;
+}
+
+void PlanBuilder::place_view(int32_t id) {
+  const Node& n = graph_.node(id);
+  std::vector<Operand> operands;
+  std::vector<const Operand*> list;
+  for (ValueRef v : n.inputs) {
+    const Tensor& known = v.present() ? known_[static_cast<size_t>(value_id(v))] : known_[0];
+    operands.emplace_back(!v.present() ? Tensor() : known.defined() ? known : value(v), n.where);
+  }
+  for (const Operand& o : operands) list.push_back(&o);
+  SmallVector<Argument, 8> arguments;
+  resolve(*n.op, list, arguments);
+  InferContext context(*n.op, arguments, this);
+  infer(context, n.attributes.get());
+  Place from = place(n.inputs[0]);
+  ViewResult result;
+  if (!n.op->view(context, n.attributes.get(), from.view, shape({id, 0}), result)) {
+    // These strides need a copy first: a step of its own, into a tensor or the arena.
+    from = contiguous_copy(from, needs_tensor_[static_cast<size_t>(value_id({id, 0}))]);
+    TD_ASSERT(n.op->view(context, n.attributes.get(), from.view, shape({id, 0}), result));
+  }
+  Place& to = planned_[static_cast<size_t>(id)].places[0];
+  to = from;
+  const DType dtype = value({id, 0}).dtype();
+  to.offset = from.offset + result.offset * static_cast<int64_t>(size_of(dtype));
+  to.view = {nullptr, dtype, shape({id, 0}), result.strides};
+}
+
+// ---- steps
+
+void PlanBuilder::address(const Place& place, bool is_view, int index) {
+  TD_ASSERT(place.kind != Place::Kind::none);
+  // Arena addresses are known per frame: slot -1 - arena id is resolved when offsets are.
+  const int slot = place.kind == Place::Kind::arena ? -1 - place.slot : place.slot;
+  plan_.patches_.push_back({slot, is_view, index, place.offset});
+  if (place.kind == Place::Kind::arena) {
+    ArenaValue& a = arena_[static_cast<size_t>(place.slot)];
+    const int step = static_cast<int>(plan_.steps_.size());
+    if (a.first < 0) a.first = step;
+    a.last = step;
+  }
+}
+
+int PlanBuilder::add_pointer(const Place& place) {
+  plan_.prototype_.pointers.push_back(nullptr);
+  const int index = static_cast<int>(plan_.prototype_.pointers.size()) - 1;
+  address(place, false, index);
+  return index;
+}
+
+int PlanBuilder::add_view(const Place& place) {
+  plan_.prototype_.views.push_back(place.view);
+  const int index = static_cast<int>(plan_.prototype_.views.size()) - 1;
+  if (place.kind != Place::Kind::none) address(place, true, index);
+  return index;
+}
+
+Plan::Place PlanBuilder::contiguous_copy(const Place& from, bool as_tensor) {
+  const Spec spec{from.view.dtype, from.view.shape, {}};
+  const Place to = new_place(spec, as_tensor);
+  Step step{Step::Kind::kernel};
+  add_executable(step, contiguous_op(), {}, InferContext(contiguous_op(), {}, this), {&from, 1}, {&to, 1},
+                 {&spec, 1});
+  plan_.steps_.push_back(std::move(step));
+  return to;
+}
+
+void PlanBuilder::add_executable(Step& step, const OpDef& op, const AttributeBox& attributes,
+                                 const InferContext& context, std::span<const Place> inputs,
+                                 std::span<const Place> outputs, std::span<const Spec> specs) {
+  SmallVector<View, 8> views;
+  for (const Place& p : inputs) views.push_back(p.view);
+  Executable e = prepare(op, attributes, context, views, specs);
+  step.kind = !e.program ? Step::Kind::kernel : e.flat ? Step::Kind::flat : Step::Kind::nest;
+  step.executable = static_cast<int>(plan_.executables_.size());
+  step.first_pointer = static_cast<int>(plan_.prototype_.pointers.size());
+  step.first_view = static_cast<int>(plan_.prototype_.views.size());
+  for (int i = 0; i < static_cast<int>(inputs.size()); ++i) {
+    const Place& p = inputs[static_cast<size_t>(i)];
+    if (step.kind == Step::Kind::kernel) {
+      add_view(p);
+      ++step.input_views;
+    } else if (is_program_input(op, i) && p.kind != Place::Kind::none) {
+      add_pointer(p);
+      ++step.input_pointers;
+      const bool same_size =
+          p.kind == Place::Kind::arena && p.offset == 0 && outputs[0].kind == Place::Kind::arena &&
+          arena_[static_cast<size_t>(p.slot)].bytes == arena_[static_cast<size_t>(outputs[0].slot)].bytes;
+      if (e.flat && same_size && !(e.scalar_mask >> (step.input_pointers - 1) & 1))
+        chances_.push_back({static_cast<int>(plan_.steps_.size()), outputs[0].slot, p.slot});
+    }
+  }
+  for (const Place& p : outputs) {
+    if (step.kind == Step::Kind::kernel) {
+      add_view(p);
+      ++step.output_views;
+    } else {
+      add_pointer(p);
+    }
+  }
+  plan_.executables_.push_back(std::move(e));
+}
+
+void PlanBuilder::make_step(int32_t id) {
+  const Node& n = graph_.node(id);
+  Planned& p = planned_[static_cast<size_t>(id)];
+  Step step{Step::Kind::tensors};
+  step.node = &n;
+  if (n.op->run_tensors) {
+    for (ValueRef v : n.inputs) step.tensor_inputs.push_back(v.present() ? place(v) : Place());
+    for (const Place& to : p.places) step.tensor_outputs.push_back(to.slot);
+    plan_.steps_.push_back(std::move(step));
+    return;
+  }
+  SmallVector<Operand, 8> operands;
+  SmallVector<const Operand*, 8> list;
+  SmallVector<Place, 8> inputs;
+  for (ValueRef v : n.inputs) {
+    const Tensor& known = v.present() ? known_[static_cast<size_t>(value_id(v))] : known_[0];
+    operands.push_back(Operand(!v.present() ? Tensor() : known.defined() ? known : value(v), n.where));
+    Place from = v.present() ? place(v) : Place();
+    // A kernel takes contiguous inputs unless it says otherwise.
+    if (v.present() && n.op->kernel && !n.op->has(strided) &&
+        !detail::strides_are_contiguous(from.view.shape, from.view.strides))
+      from = contiguous_copy(from, false);
+    inputs.push_back(from);
+  }
+  for (const Operand& o : operands) list.push_back(&o);
+  SmallVector<Argument, 8> arguments;
+  resolve(*n.op, list, arguments);
+  InferContext context(*n.op, arguments, this);
+  infer(context, n.attributes.get());
+  add_executable(step, *n.op, n.attributes, context, inputs, p.places, context.outputs());
+  plan_.steps_.push_back(std::move(step));
+}
+
+// ---- memory
+
+void PlanBuilder::share_dying_inputs() {
+  auto root = [&](int id) {
+    while (arena_[static_cast<size_t>(id)].shares >= 0) id = arena_[static_cast<size_t>(id)].shares;
+    return id;
+  };
+  for (const InPlaceChance& c : chances_) {
+    ArenaValue& output = arena_[static_cast<size_t>(c.output)];
+    if (output.shares >= 0) continue;
+    const int source = root(c.input);
+    ArenaValue& input = arena_[static_cast<size_t>(source)];
+    if (source == c.output || input.last != c.step || output.first != c.step) continue;
+    output.shares = source;
+    input.last = output.last;
+  }
+}
+
+void PlanBuilder::assign_arena() {
+  std::vector<int> order;
+  for (int i = 0; i < static_cast<int>(arena_.size()); ++i)
+    if (arena_[static_cast<size_t>(i)].shares < 0 && arena_[static_cast<size_t>(i)].first >= 0)
+      order.push_back(i);
+  // Large ones first: small ones fit between them.
+  std::stable_sort(order.begin(), order.end(), [&](int a, int b) {
+    return arena_[static_cast<size_t>(a)].bytes > arena_[static_cast<size_t>(b)].bytes;
+  });
+  std::vector<int> placed;  // by offset
+  for (int id : order) {
+    ArenaValue& a = arena_[static_cast<size_t>(id)];
+    const int64_t bytes = (a.bytes + 63) / 64 * 64;
+    int64_t offset = 0;
+    for (int other : placed) {
+      const ArenaValue& b = arena_[static_cast<size_t>(other)];
+      if (b.last < a.first || b.first > a.last) continue;
+      if (offset + bytes <= b.offset) break;
+      offset = std::max(offset, b.offset + (b.bytes + 63) / 64 * 64);
+    }
+    a.offset = offset;
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), id,
+                                   [&](int x, int y) {
+                                     return arena_[static_cast<size_t>(x)].offset <
+                                            arena_[static_cast<size_t>(y)].offset;
+                                   }),
+                  id);
+    plan_.arena_bytes_ = std::max(plan_.arena_bytes_, offset + bytes);
+  }
+  for (Plan::Patch& patch : plan_.patches_) {
+    if (patch.slot >= 0) continue;
+    int id = -1 - patch.slot;
+    while (arena_[static_cast<size_t>(id)].shares >= 0) id = arena_[static_cast<size_t>(id)].shares;
+    patch.slot = -1;
+    patch.offset += arena_[static_cast<size_t>(id)].offset;
+  }
+}
+
+void PlanBuilder::find_assigned_variables() {
+  for (const Node& n : graph_.nodes)
+    if (n.op->has(writes_variable)) plan_.assigned_.push_back(n.attributes.as<VariableAttributes>().variable);
+  auto& list = plan_.assigned_;
+  std::sort(list.begin(), list.end());
+  list.erase(std::unique(list.begin(), list.end()), list.end());
+}
+
+void PlanBuilder::build() {
+  const auto count = static_cast<int32_t>(graph_.nodes.size());
+  planned_.resize(graph_.nodes.size());
+  int values = 1;  // id 0 belongs to absent inputs
+  for (const Node& n : graph_.nodes) {
+    first_value_.push_back(values);
+    values += n.outputs.size();
+  }
+  known_.resize(static_cast<size_t>(values));
+  for (size_t i = 0; i < graph_.inputs.size(); ++i) {
+    // The plan's shapes stand in the Input nodes' attributes.
+    Node& n = graph_.node(graph_.inputs[i]);
+    InputAttributes a = n.attributes.as<InputAttributes>();
+    a.shape = plan_.input_specs_[i].shape;
+    n.attributes = AttributeBox(attribute_type<InputAttributes>, &a);
+  }
+  plan_.input_slots_.assign(graph_.inputs.size(), -1);
+  for (int32_t id = 0; id < count; ++id) infer_node(id);
+  find_needed_tensors();
+  // What only parameters of folded values needed has no step.
+  for (int32_t id = 0; id < count; ++id) place_node(id);
+  for (ValueRef v : graph_.outputs) plan_.output_places_.push_back(v.present() ? place(v) : Place());
+  share_dying_inputs();
+  assign_arena();
+  find_assigned_variables();
+  std::stable_sort(plan_.patches_.begin(), plan_.patches_.end(),
+                   [](const Plan::Patch& a, const Plan::Patch& b) { return a.slot < b.slot; });
+  const int slots = static_cast<int>(plan_.prototype_.slots.size());
+  size_t at = 0;
+  while (at < plan_.patches_.size() && plan_.patches_[at].slot < 0) ++at;
+  for (int slot = 0; slot <= slots; ++slot) {
+    while (at < plan_.patches_.size() && plan_.patches_[at].slot < slot) ++at;
+    plan_.first_patch_.push_back(static_cast<int>(at));
+  }
+}
+
+// ---- running
+
+Plan::Plan(const Graph& graph, std::span<const Spec> inputs)
+    : graph_(graph), input_specs_(inputs.begin(), inputs.end()) {
+  PlanBuilder(*this).build();
+}
+
+Plan::Frame::~Frame() {
+  if (arena) detail::free_block(arena, arena_class);
+}
+
+Plan::~Plan() {
+  delete spare_.load();
+  while (more_frames_) {
+    Frame* next = more_frames_->next;
+    delete more_frames_;
+    more_frames_ = next;
+  }
+}
+
+Plan::Frame* Plan::take_frame() {
+  if (Frame* frame = spare_.exchange(nullptr, std::memory_order_acq_rel)) return frame;
+  {
+    const std::lock_guard<std::mutex> lock(frames_mutex_);
+    if (more_frames_) {
+      Frame* frame = more_frames_;
+      more_frames_ = frame->next;
+      return frame;
+    }
+  }
+  auto frame = std::make_unique<Frame>();
+  frame->slots = prototype_.slots;
+  frame->pointers = prototype_.pointers;
+  frame->views = prototype_.views;
+  if (arena_bytes_ > 0)
+    frame->arena = static_cast<std::byte*>(
+        detail::allocate_block(static_cast<size_t>(arena_bytes_), frame->arena_class));
+  for (const Patch& p : patches_) {
+    if (p.slot >= 0) break;
+    void* data = frame->arena + p.offset;
+    if (p.is_view)
+      frame->views[static_cast<size_t>(p.index)].data = data;
+    else
+      frame->pointers[static_cast<size_t>(p.index)] = data;
+  }
+  for (int slot = 0; slot < static_cast<int>(frame->slots.size()); ++slot)
+    if (frame->slots[static_cast<size_t>(slot)].defined())
+      bind(*frame, slot, Tensor(frame->slots[static_cast<size_t>(slot)]));
+  return frame.release();
+}
+
+void Plan::give_back(Frame* frame) {
+  for (int slot : transient_slots_) frame->slots[static_cast<size_t>(slot)] = Tensor();
+  Frame* none = nullptr;
+  if (spare_.compare_exchange_strong(none, frame, std::memory_order_acq_rel)) return;
+  const std::lock_guard<std::mutex> lock(frames_mutex_);
+  frame->next = more_frames_;
+  more_frames_ = frame;
+}
+
+void Plan::bind(Frame& frame, int slot, const Tensor& tensor) const {
+  frame.slots[static_cast<size_t>(slot)] = tensor;
+  auto* data = static_cast<std::byte*>(tensor.impl()->data);
+  for (int i = first_patch_[static_cast<size_t>(slot)]; i < first_patch_[static_cast<size_t>(slot) + 1];
+       ++i) {
+    const Patch& p = patches_[static_cast<size_t>(i)];
+    if (p.is_view)
+      frame.views[static_cast<size_t>(p.index)].data = data + p.offset;
+    else
+      frame.pointers[static_cast<size_t>(p.index)] = data + p.offset;
+  }
+}
+
+Tensor Plan::tensor_at(const Place& place, const Frame& frame) const {
+  if (place.kind == Place::Kind::none) return {};
+  TD_ASSERT(place.kind != Place::Kind::arena);
+  const Tensor& root = frame.slots[static_cast<size_t>(place.slot)];
+  const View& v = place.view;
+  TensorImpl* impl = root.impl();
+  if (place.offset == 0 && impl->dtype == v.dtype && impl->shape == v.shape &&
+      detail::strides_are_contiguous(v.shape, v.strides))
+    return root;
+  return Tensor::adopt(detail::make_view(impl, static_cast<std::byte*>(impl->data) + place.offset, v.dtype,
+                                         v.shape, v.strides));
+}
+
+void Plan::run_step(const Step& step, Frame& frame) {
+  const void* const* inputs = frame.pointers.data() + step.first_pointer;
+  auto* const* outputs = const_cast<void* const*>(inputs + step.input_pointers);
+  switch (step.kind) {
+    case Step::Kind::flat:
+    case Step::Kind::nest:
+      run_program(executables_[static_cast<size_t>(step.executable)], inputs, outputs);
+      return;
+    case Step::Kind::kernel: {
+      const Executable& e = executables_[static_cast<size_t>(step.executable)];
+      const View* views = frame.views.data() + step.first_view;
+      e.op->kernel({{views, static_cast<size_t>(step.input_views)},
+                    {views + step.input_views, static_cast<size_t>(step.output_views)}},
+                   e.attributes.get());
+      return;
+    }
+    case Step::Kind::tensors: {
+      SmallVector<Tensor, 8> in, out;
+      for (const Place& p : step.tensor_inputs) in.push_back(tensor_at(p, frame));
+      out.resize(static_cast<int>(step.tensor_outputs.size()));
+      step.node->op->run_tensors(step.node->attributes.get(), in, out);
+      for (int i = 0; i < out.size(); ++i)
+        bind(frame, step.tensor_outputs[static_cast<size_t>(i)], out[i].contiguous());
+      return;
+    }
+  }
+}
+
+void Plan::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
+  // Variables that this run assigns are its own for the time; address order rules deadlock out.
+  SmallVector<std::unique_lock<std::recursive_mutex>, 4> locks;
+  for (const auto& v : assigned_) locks.push_back(std::unique_lock(v->call_mutex));
+  struct Loan {
+    Plan& plan;
+    Frame* frame;
+    ~Loan() { plan.give_back(frame); }
+  } loan{*this, take_frame()};
+  Frame& frame = *loan.frame;
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (input_slots_[i] >= 0)
+      bind(frame, input_slots_[i], inputs[i].is_contiguous() ? inputs[i] : inputs[i].contiguous());
+  for (const Allocation& a : allocations_)
+    bind(frame, a.slot, detail::empty_tensor(a.spec.dtype, a.spec.shape));
+  for (const Step& step : steps_) {
+    try {
+      run_step(step, frame);
+    } catch (Error& e) {
+      if (step.node) e.set_origin(step.node->op->display_name(), step.node->where);
+      throw;
+    }
+  }
+  for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = tensor_at(output_places_[i], frame);
+}
+
+}  // namespace tandem

@@ -1,0 +1,171 @@
+// td::function: traces, signatures, gradients through calls; graph equals eager bit for bit.
+
+#include "tandem/function.h"
+
+#include <cstring>
+#include <map>
+#include <sstream>
+
+#include "tandem/tandem.h"
+#include "tests/support.h"
+
+namespace td = tandem;
+
+using Floats = std::vector<float>;
+
+namespace {
+
+bool same_bits(const td::Tensor& a, const td::Tensor& b) {
+  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
+  const td::Tensor x = a.contiguous(), y = b.contiguous();
+  return std::memcmp(x.data<float>(), y.data<float>(), static_cast<size_t>(x.size()) * 4) == 0;
+}
+
+}  // namespace
+
+TEST(Function, SquaresAndTracesOnce) {
+  int runs = 0;
+  auto square = td::function([&](td::Tensor x) {
+    ++runs;
+    return td::pow(x, 2);
+  });
+  const td::Tensor x = {1, 2, 3, 4, 5.f};
+  EXPECT_EQ(square(x).to_vector<float>(), (Floats{1, 4, 9, 16, 25}));
+  EXPECT_EQ(square(td::Tensor({2, 2, 2, 2, 2.f})).to_vector<float>(), (Floats{4, 4, 4, 4, 4}));
+  EXPECT_EQ(runs, 1);
+  EXPECT_EQ(square.trace_count(), 1);
+}
+
+TEST(Function, GeneralizesSizesAboveOne) {
+  auto f = td::function([](td::Tensor x) { return td::sum(x * 2, {0}); });
+  EXPECT_EQ(f(td::ones({2, 3})).to_vector<float>(), (Floats{4, 4, 4}));
+  EXPECT_EQ(f(td::ones({5, 3})).to_vector<float>(), (Floats{10, 10, 10}));
+  EXPECT_EQ(f(td::ones({7, 3})).to_vector<float>(), (Floats{14, 14, 14}));
+  EXPECT_EQ(f.trace_count(), 2);
+  EXPECT_EQ(f(td::ones({1, 3})).to_vector<float>(), (Floats{2, 2, 2}));
+  EXPECT_EQ(f.trace_count(), 3);
+}
+
+TEST(Function, SymbolicReshape) {
+  auto f = td::function([](td::Tensor x) {
+    const td::Tensor flat = td::reshape(x, {x.dim(0), td::Dim(-1)});
+    return td::softmax(flat) + td::ones_like(flat);
+  });
+  for (int64_t n : {2, 3, 4, 5}) {
+    const td::Tensor x = td::ones({n, 2, 3});
+    EXPECT_EQ(f(x).shape(), (td::Shape{n, 6}));
+    EXPECT_TRUE(same_bits(f(x), f.body()(x)));
+  }
+  EXPECT_EQ(f.trace_count(), 2);
+}
+
+TEST(Function, StructuresInAndOut) {
+  auto f = td::function([](std::vector<td::Tensor> xs, int scale, std::string) {
+    std::map<std::string, td::Tensor> result;
+    result["sum"] = xs[0] + xs[1];
+    result["scaled"] = xs[0] * scale;
+    return result;
+  });
+  const td::Tensor x = {1.f, 2.f};
+  auto r = f({x, x}, 3, "a");
+  EXPECT_EQ(r["sum"].to_vector<float>(), (Floats{2, 4}));
+  EXPECT_EQ(r["scaled"].to_vector<float>(), (Floats{3, 6}));
+  f({x, x}, 4, "a");
+  f({x, x}, 4, "a");
+  f({x, x}, 4, "b");
+  EXPECT_EQ(f.trace_count(), 3);
+}
+
+TEST(Function, TrainingStepInsideEqualsEager) {
+  auto make = [] {
+    return std::pair(td::Variable(td::Tensor({{0.5f, -1.f}, {2.f, 0.25f}, {1.f, 1.f}}), {.name = "w"}),
+                     td::Variable(td::Tensor({0.f, 0.f}), {.name = "b"}));
+  };
+  const td::Tensor x = {{1.f, 2.f, 3.f}, {0.1f, -0.7f, 0.3f}};
+  auto step_of = [](td::Variable w, td::Variable b) {
+    return [w, b](td::Tensor x) {
+      td::GradientTape tape;
+      const td::Tensor y = td::softmax(td::matmul(x, w) + b);
+      const td::Tensor loss = td::sum(y * y);
+      auto [dw, db] = tape.gradient(loss, w, b);
+      w.assign_sub(0.1f * dw);
+      b.assign_sub(0.1f * db);
+      return loss;
+    };
+  };
+  auto [w1, b1] = make();
+  auto [w2, b2] = make();
+  auto eager = step_of(w1, b1);
+  auto graph = td::function(step_of(w2, b2));
+  for (int i = 0; i < 10; ++i) EXPECT_TRUE(same_bits(eager(x), graph(x))) << i;
+  EXPECT_TRUE(same_bits(w1.value(), w2.value()));
+  EXPECT_EQ(graph.trace_count(), 1);
+}
+
+TEST(Function, TapeOutsideEqualsEager) {
+  const td::Variable w(td::Tensor({0.5f, -1.f, 2.f}));
+  auto body = [&](td::Tensor x, td::Tensor y) { return td::sum(td::exp(x * w) * y + x * y * w); };
+  auto f = td::function(body);
+  const td::Tensor x = {0.1f, 0.7f, -0.3f}, y = {1.5f, 2.5f, -0.5f};
+  auto gradients = [&](auto&& g) {
+    td::GradientTape tape;
+    tape.watch(x);
+    const td::Tensor before = x * w;
+    const td::Tensor out = g(x, y) * 3 + td::sum(before * before) + td::sum(x * w);
+    return tape.gradient(out, x, w);
+  };
+  const auto eager = gradients(body), graph = gradients(f);
+  EXPECT_TRUE(same_bits(eager[0], graph[0]));
+  EXPECT_TRUE(same_bits(eager[1], graph[1]));
+}
+
+TEST(Function, SecondDerivativeThroughCalls) {
+  auto cube = td::function([](td::Tensor x) { return x * x * x; });
+  const td::Tensor x = 2.f;
+  td::GradientTape outer;
+  outer.watch(x);
+  td::Tensor first;
+  {
+    td::GradientTape inner;
+    inner.watch(x);
+    first = inner.gradient(cube(x), x);
+  }
+  EXPECT_EQ(first.item<float>(), 12);
+  EXPECT_EQ(outer.gradient(first, x).item<float>(), 12);
+}
+
+TEST(Function, LeaksAreNamed) {
+  td::Tensor leaked;
+  auto f = td::function([&](td::Tensor x) {
+    leaked = x * 2;
+    return x;
+  });
+  f(td::Tensor({1.f}));
+  EXPECT_NE(tandem::testing::message_of([&] { leaked + 1; }).find("used outside the trace that made it"),
+            std::string::npos);
+  std::ostringstream text;
+  text << leaked;
+  EXPECT_EQ(text.str(), "Tensor(\"mul:0\", shape=(1,), dtype=float32)");
+}
+
+TEST(Function, ExceptionsLeaveNoTrace) {
+  bool fail = true;
+  auto f = td::function([&](td::Tensor x) {
+    if (fail) throw std::runtime_error("no");
+    return x + 1;
+  });
+  EXPECT_THROW(f(td::Tensor(1.f)), std::runtime_error);
+  EXPECT_EQ(f.trace_count(), 0);
+  fail = false;
+  EXPECT_EQ(f(td::Tensor(1.f)).item<float>(), 2);
+}
+
+TEST(Function, ErrorsInsideNameTheLine) {
+  const int line = __LINE__ + 1;
+  auto f = td::function([](td::Tensor x) { return td::softmax(x, 3); });
+  EXPECT_EQ(tandem::testing::message_of([&] {
+              f(td::ones({2, 2}));
+            }),
+            "softmax: axis 3 is out of range for rank 2; expected -2 to 1 (function_test.cpp:" +
+                std::to_string(line) + ")");
+}
