@@ -10,45 +10,64 @@ namespace tandem::bench {
 
 namespace {
 
-constexpr const char* no_peer = "libtorch is not installed";
 constexpr float five[] = {1, 2, 3, 4, 5}, other_five[] = {5, 4, 3, 2, 1};
 
+/// A row against one of libtorch's pieces of work, where there is libtorch.
+template <class MakePeer>
+void against(const Peer* torch, Harness& harness, const char* name, Work ours, MakePeer make) {
+  if (!harness.wants(name)) return;
+  if (torch == nullptr) {
+    harness.alone(name, ours, "libtorch is not installed");
+    return;
+  }
+  const PeerWork theirs = make();
+  harness.compare(name, ours, "libtorch", [&](int64_t times) { theirs.run(theirs.state, times); });
+}
+
 void add_rows(Harness& harness, const Peer* torch) {
-  const Tensor a = {1.f, 2.f, 3.f, 4.f, 5.f}, b = {5.f, 4.f, 3.f, 2.f, 1.f};
-  if (harness.wants("eager_add_5")) {
-    const auto ours = [&](int64_t times) {
-      for (int64_t i = 0; i < times; ++i) keep(a + b);
-    };
-    if (torch != nullptr) {
-      const PeerWork theirs = torch->add(five, other_five, 5);
-      harness.compare("eager_add_5", ours, "libtorch",
-                      [&](int64_t times) { theirs.run(theirs.state, times); });
-    } else {
-      harness.alone("eager_add_5", ours, no_peer);
-    }
-  }
-  if (harness.wants("eager_add_5_tape")) {
-    // One tape for every 100 additions; its own making and end are part of the figure.
-    const auto ours = [&](int64_t times) {
-      for (int64_t done = 0; done < times; done += 100) {
-        GradientTape tape;
-        tape.watch(a);
-        const int64_t end = std::min<int64_t>(times, done + 100);
-        for (int64_t i = done; i < end; ++i) keep(a + b);
-      }
-    };
-    if (torch != nullptr) {
-      const PeerWork theirs = torch->add_recorded(five, other_five, 5);
-      harness.compare("eager_add_5_tape", ours, "libtorch",
-                      [&](int64_t times) { theirs.run(theirs.state, times); });
-    } else {
-      harness.alone("eager_add_5_tape", ours, no_peer);
-    }
-  }
+  const Tensor a = from_span<float>(five, {5}), b = from_span<float>(other_five, {5});
+  against(
+      torch, harness, "eager_add_5",
+      [&](int64_t times) {
+        for (int64_t i = 0; i < times; ++i) keep(a + b);
+      },
+      [&] { return torch->add(five, other_five, 5); });
+  // One tape for every 100 additions; its own making and end are part of the figure.
+  against(
+      torch, harness, "eager_add_5_tape",
+      [&](int64_t times) {
+        for (int64_t done = 0; done < times; done += 100) {
+          GradientTape tape;
+          tape.watch(a);
+          const int64_t end = std::min<int64_t>(times, done + 100);
+          for (int64_t i = done; i < end; ++i) keep(a + b);
+        }
+      },
+      [&] { return torch->add_recorded(five, other_five, 5); });
+}
+
+/// 100 operations on one float.
+Tensor chain(Tensor x, const Tensor& a, const Tensor& b) {
+  for (int step = 0; step < 50; ++step) x = x * a + b;
+  return x;
+}
+
+void chain_rows(Harness& harness, const Peer* torch) {
+  const float start = 1;
+  const Tensor x = {1.f}, a = {0.5f}, b = {1.25f};
+  against(
+      torch, harness, "chain_100_1_eager",
+      [&](int64_t times) {
+        for (int64_t i = 0; i < times; ++i) keep(chain(x, a, b));
+      },
+      [&] { return torch->chain(&start, 0.5f, 1.25f, 1); });
 }
 
 }  // namespace
 
-void small_rows(Harness& harness, const Peer* torch) { add_rows(harness, torch); }
+void small_rows(Harness& harness, const Peer* torch) {
+  add_rows(harness, torch);
+  chain_rows(harness, torch);
+}
 
 }  // namespace tandem::bench

@@ -115,7 +115,7 @@ extern "C" __attribute__((visibility("default"))) const tandem::bench::Peer* tan
         return work(new RecordedAdd{copy(a, {count}).requires_grad_(), copy(b, {count})});
       },
       [](const float* x, float a, float b, int64_t count) {
-        return work(new Chain{copy(x, {count}), torch::tensor(a), torch::tensor(b)});
+        return work(new Chain{copy(x, {count}), torch::full({count}, a), torch::full({count}, b)});
       },
       network};
   return &peer;
