@@ -55,7 +55,8 @@ using AttributeValue = std::variant<int64_t, double, std::string, std::vector<in
 /// Everything the layers above need of an op's attribute struct, without knowing it.
 struct AttributeType {
   size_t size;
-  bool empty;  ///< has no fields
+  bool empty;   ///< has no fields
+  bool opaque;  ///< holds what fields() does not tell, such as C++ code: text cannot restore it
   void (*construct)(void* to);
   void (*copy)(void* to, const void* from);
   void (*destroy)(void* object);
@@ -138,6 +139,13 @@ bool same(const T& a, const T& b) {
     return a == b;
 }
 
+// Structs that say `static constexpr bool opaque = true` compare with their own ==.
+template <class A>
+inline constexpr bool is_opaque = false;
+template <class A>
+requires requires { A::opaque; }
+inline constexpr bool is_opaque<A> = A::opaque;
+
 template <class A, class F>
 void each_field(F&& f) {
   std::apply([&](const auto&... each) { (f(each), ...); }, A::fields());
@@ -149,10 +157,12 @@ template <class A>
 inline constexpr AttributeType attribute_type = {
     sizeof(A),
     std::is_empty_v<A>,
+    detail::is_opaque<A>,
     [](void* to) { new (to) A(); },
     [](void* to, const void* from) { new (to) A(*static_cast<const A*>(from)); },
     [](void* object) { static_cast<A*>(object)->~A(); },
     [](const void* a, const void* b) {
+      if constexpr (detail::is_opaque<A>) return *static_cast<const A*>(a) == *static_cast<const A*>(b);
       bool equal = true;
       detail::each_field<A>([&](const auto& f) {
         equal =
@@ -206,6 +216,29 @@ class AttributeBox {
   static constexpr NoAttributes nothing{};
   const AttributeType* type_ = nullptr;
   std::shared_ptr<const void> data_;
+};
+
+/// Attributes that are set field by field, by name.
+class AttributeDraft {
+ public:
+  /// Every field at its default.
+  explicit AttributeDraft(const AttributeType& type) : type_(type), memory_(new std::byte[type.size]) {
+    type.construct(memory_.get());
+  }
+  ~AttributeDraft() { type_.destroy(memory_.get()); }
+  AttributeDraft(const AttributeDraft&) = delete;
+  AttributeDraft& operator=(const AttributeDraft&) = delete;
+
+  /// False when there is no such field. Throws when the value has another kind.
+  bool set(std::string_view name, const AttributeValue& value) {
+    return type_.set(memory_.get(), name, value);
+  }
+  const void* get() const { return memory_.get(); }
+  AttributeBox box() const { return AttributeBox(type_, memory_.get()); }
+
+ private:
+  const AttributeType& type_;
+  std::unique_ptr<std::byte[]> memory_;
 };
 
 }  // namespace tandem

@@ -13,6 +13,8 @@ namespace tandem {
 struct CustomGradientAttributes {
   std::shared_ptr<const std::function<std::vector<Tensor>(const Tensor&)>> rule;
   static constexpr auto fields() { return std::tuple{}; }
+  static constexpr bool opaque = true;
+  bool operator==(const CustomGradientAttributes&) const = default;
 };
 
 }  // namespace tandem

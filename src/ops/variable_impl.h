@@ -57,6 +57,8 @@ struct VariableAttributes {
   std::shared_ptr<detail::VariableImpl> variable;
   std::string name;  // what text and files show
   static constexpr auto fields() { return std::tuple{field("variable", &VariableAttributes::name)}; }
+  static constexpr bool opaque = true;
+  bool operator==(const VariableAttributes& other) const { return variable == other.variable; }
 };
 
 /// Reads through the current mode. The result is a value: later assignments do not change it.

@@ -1,0 +1,28 @@
+#pragma once
+// The verifier that every pass must satisfy.
+
+#include <string_view>
+
+#include "graph/graph.h"
+
+namespace tandem {
+
+/// Throws an internal Error when the graph is not well formed: inputs stand before their users, references
+/// exist, attributes have their op's type, names are unique, inputs are listed, and specs agree with what
+/// inference says now. The message names the node and `after`, the pass (or other origin) to blame.
+void verify(const Graph& graph, std::string_view after);
+
+/// What a pass may not change: arguments and results, and which effects happen in which order.
+class Interface {
+ public:
+  explicit Interface(const Graph& graph);
+  /// Throws when `graph`, made from the one before by the pass `after`, takes or gives something else, or
+  /// lost, gained or reordered an effect. Reads of variables may go.
+  void check(const Graph& graph, std::string_view after) const;
+
+ private:
+  std::vector<Spec> inputs_, outputs_;
+  std::vector<std::pair<std::string, bool>> effects_;  // names of ordered nodes; whether each must stay
+};
+
+}  // namespace tandem
