@@ -39,6 +39,8 @@ class Structured {
 /// The attributes of every op with the trait has_bodies begin with this.
 struct StructuredAttributes {
   std::shared_ptr<Structured> structured;
+  static constexpr bool opaque = true;
+  bool operator==(const StructuredAttributes&) const = default;
 };
 
 }  // namespace tandem
