@@ -31,11 +31,13 @@ class GradientSource {
 /// What the gradient of a source is that the target does not depend on.
 enum class Unconnected { none, zero };
 
+/// How a GradientTape records.
 struct TapeOptions {
   bool persistent = false;               ///< allows more than one gradient() call
   bool watch_accessed_variables = true;  ///< trainable variables are watched when read
 };
 
+/// How GradientTape::gradient answers.
 struct GradientOptions {
   Unconnected unconnected = Unconnected::none;
   /// One weight tensor a target, shaped like it; ones by default.

@@ -81,6 +81,9 @@ Tensor operator*(Operand a, Operand b);  ///< a product
 template <class T>
 Tensor mean(T x) {  // declared before
 }
+template <>
+struct Forward<int> {
+};
 namespace detail {
 int hidden();
 }  // namespace detail

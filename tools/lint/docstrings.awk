@@ -1,6 +1,7 @@
 # Every function and type at namespace level of a public header has a `///` comment, above it or behind
 # it. The comment opens a group (overloads, aliases) that the next blank line, or a body, ends. Members
-# that are defined outside their class have theirs inside; what was declared before needs no second one.
+# that are defined outside their class have theirs inside; what was declared before needs no
+# second one, and a specialization has its template's.
 
 FNR == 1 { documented = inside = hidden = 0 }
 
@@ -26,7 +27,7 @@ inside {
   name = substr(name, match(name, /(operator[^a-zA-Z_]+|[A-Za-z0-9_]+)$/))
   if (documented || /\/\/\/</)
     seen[FILENAME, name] = 1
-  else if ((/\(/ || /^(struct|class|enum) /) && !/^(struct|class) [A-Za-z]+;/ && !/[A-Za-z]::[A-Za-z_~]+\(/ &&
+  else if ((/\(/ || /^(struct|class|enum) /) && !/^(struct|class) [A-Za-z]+[;<]/ && !/[A-Za-z]::[A-Za-z_~]+\(/ &&
            !((FILENAME, name) in seen))
     printf "%s:%d: %s needs a `///` comment that says what it does\n", FILENAME, FNR, name
   braces = /{ *(\/\/.*)?$/ && !/} *(\/\/.*)?$/
