@@ -15,9 +15,10 @@ namespace tandem::bench {
 
 namespace {
 
-constexpr int pairs = 41;
-constexpr double batch_ns =
-    2e6;  // long enough for the clock, short enough that both sides meet the same noise
+// Many short batches: long enough for the clock, but much shorter than a scheduler's time slice, so that on a
+// busy machine most of them are not interrupted and medians hold.
+constexpr int pairs = 101;
+constexpr double batch_ns = 3e5;
 
 double nanoseconds(Work work, int64_t times) {
   using Clock = std::chrono::steady_clock;
@@ -82,7 +83,7 @@ Harness::Harness(int argc, char** argv, std::string_view description) {
 bool Harness::wants(std::string_view name) const { return name.find(filter_) != std::string_view::npos; }
 
 const Row& Harness::compare(std::string name, Work ours, std::string peer, Work theirs) {
-  fmt::print("{:<28}", name);
+  fmt::print("{:<30}", name);
   std::fflush(stdout);
   const int64_t our_batch = batch_size(ours), their_batch = batch_size(theirs);
   std::vector<double> our_times(pairs), their_times(pairs), ratios(pairs);
@@ -108,7 +109,7 @@ const Row& Harness::compare(std::string name, Work ours, std::string peer, Work 
 }
 
 const Row& Harness::alone(std::string name, Work ours, std::string_view why_alone) {
-  fmt::print("{:<28}", name);
+  fmt::print("{:<30}", name);
   std::fflush(stdout);
   const int64_t batch = batch_size(ours);
   std::vector<double> times(pairs);
@@ -120,7 +121,7 @@ const Row& Harness::alone(std::string name, Work ours, std::string_view why_alon
   return rows_.emplace_back(std::move(row));
 }
 
-void Harness::note(std::string_view text) { fmt::print("{:<28}{}\n", "", text); }
+void Harness::note(std::string_view text) { fmt::print("{:<30}{}\n", "", text); }
 
 int Harness::finish() {
   if (rows_.empty()) {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <tandem/tandem.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <memory>
@@ -47,21 +48,19 @@ Tensor tensor(const std::vector<float>& values, const Shape& shape) {
   return from_span<float>(values, shape);
 }
 
-/// The network as Tandem's user writes it.
+/// The network as Tandem's user writes it, with Variables for what is learnt.
 struct Network {
-  Tensor images;
-  std::vector<Tensor> weights, biases;
+  std::vector<Variable> weights, biases;
 
-  explicit Network(const Numbers& numbers) : images(tensor(numbers.images, {batch, inputs})) {
+  explicit Network(const Numbers& numbers) {
     int64_t before = inputs;
     for (int i = 0; i < layers; ++i) {
-      weights.push_back(tensor(numbers.weights[i], {before, sizes[i]}));
-      biases.push_back(tensor(numbers.biases[i], {sizes[i]}));
+      weights.emplace_back(tensor(numbers.weights[i], {before, sizes[i]}));
+      biases.emplace_back(tensor(numbers.biases[i], {sizes[i]}));
       before = sizes[i];
     }
   }
-  Tensor forward() const {
-    Tensor x = images;
+  Tensor operator()(Tensor x) const {
     for (int i = 0; i < layers; ++i) {
       x = matmul(x, weights[i]) + biases[i];
       x = i + 1 < layers ? maximum(x, 0.f) : softmax(x);
@@ -101,36 +100,53 @@ void check_same(const Tensor& ours, const std::vector<float>& theirs) {
           fmt::format("the peer computes something else: {} instead of {}", theirs[i], values[i]));
 }
 
+/// The same numbers for libtorch; checks that it computes the same.
+PeerWork torch_network(const Peer& torch, const Numbers& numbers, const Tensor& expected) {
+  const float *weights[layers], *biases[layers];
+  for (int i = 0; i < layers; ++i)
+    weights[i] = numbers.weights[i].data(), biases[i] = numbers.biases[i].data();
+  std::vector<float> probabilities(batch * sizes[layers - 1]);
+  const PeerWork work = torch.network(
+      {batch, inputs, numbers.images.data(), layers, sizes, weights, biases, probabilities.data()});
+  check_same(expected, probabilities);
+  return work;
+}
+
 }  // namespace
 
 void network_rows(Harness& harness, const Peer* torch) {
-  if (!harness.wants("mlp256x3_b100_eager") && !harness.wants("mlp256x3_b100_eager_limit")) return;
+  const char* names[] = {"mlp256x3_b100_eager", "mlp256x3_b100_graph", "mlp256x3_b100_limit",
+                         "mlp256x3_b100_graph_to_eager"};
+  if (std::none_of(std::begin(names), std::end(names), [&](const char* name) { return harness.wants(name); }))
+    return;
+
   const Numbers numbers;
   const Network network(numbers);
+  const Tensor images = tensor(numbers.images, {batch, inputs});
+  const auto function = tandem::function([&](Tensor x) { return network(x); });
   const auto eager = [&](int64_t times) {
-    for (int64_t i = 0; i < times; ++i) keep(network.forward());
+    for (int64_t i = 0; i < times; ++i) keep(network(images));
   };
-  if (harness.wants("mlp256x3_b100_eager")) {
-    if (torch != nullptr) {
-      const float *weights[layers], *biases[layers];
-      for (int i = 0; i < layers; ++i)
-        weights[i] = numbers.weights[i].data(), biases[i] = numbers.biases[i].data();
-      std::vector<float> probabilities(batch * sizes[layers - 1]);
-      const PeerWork theirs = torch->network(
-          {batch, inputs, numbers.images.data(), layers, sizes, weights, biases, probabilities.data()});
-      check_same(network.forward(), probabilities);
-      harness.compare("mlp256x3_b100_eager", eager, "libtorch",
-                      [&](int64_t times) { theirs.run(theirs.state, times); });
-    } else {
-      harness.alone("mlp256x3_b100_eager", eager, "libtorch is not installed");
-    }
+  const auto graph = [&](int64_t times) {
+    for (int64_t i = 0; i < times; ++i) keep(function(images));
+  };
+  if (torch != nullptr) {
+    const PeerWork theirs = torch_network(*torch, numbers, network(images));
+    const auto libtorch = [&](int64_t times) { theirs.run(theirs.state, times); };
+    if (harness.wants(names[0])) harness.compare(names[0], eager, "libtorch", libtorch);
+    if (harness.wants(names[1])) harness.compare(names[1], graph, "libtorch", libtorch);
+  } else {
+    if (harness.wants(names[0])) harness.alone(names[0], eager, "libtorch is not installed");
+    if (harness.wants(names[1])) harness.alone(names[1], graph, "libtorch is not installed");
   }
-  if (harness.wants("mlp256x3_b100_eager_limit")) {
+  if (harness.wants(names[2])) {
     Limit limit(numbers);
-    harness.compare("mlp256x3_b100_eager_limit", eager, "onednn", [&](int64_t times) {
+    harness.compare(names[2], graph, "onednn", [&](int64_t times) {
       for (int64_t i = 0; i < times; ++i) limit.run();
     });
+    harness.note("the graph against oneDNN's four products alone, without bias, relu and softmax");
   }
+  if (harness.wants(names[3])) harness.compare(names[3], graph, "eager", eager);
 }
 
 }  // namespace tandem::bench

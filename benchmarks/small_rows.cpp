@@ -1,5 +1,6 @@
 // Five floats: what an operation costs apart from its arithmetic.
 
+#include <fmt/format.h>
 #include <tandem/tandem.h>
 
 #include <algorithm>
@@ -55,18 +56,41 @@ Tensor chain(Tensor x, const Tensor& a, const Tensor& b) {
 void chain_rows(Harness& harness, const Peer* torch) {
   const float start = 1;
   const Tensor x = {1.f}, a = {0.5f}, b = {1.25f};
-  against(
-      torch, harness, "chain_100_1_eager",
+  const auto eager = [&](int64_t times) {
+    for (int64_t i = 0; i < times; ++i) keep(chain(x, a, b));
+  };
+  against(torch, harness, "chain_100_1_eager", eager, [&] { return torch->chain(&start, 0.5f, 1.25f, 1); });
+  if (!harness.wants("chain_100_1")) return;
+  const auto graph = function([](Tensor x, Tensor a, Tensor b) { return chain(x, a, b); });
+  harness.compare(
+      "chain_100_1",
       [&](int64_t times) {
-        for (int64_t i = 0; i < times; ++i) keep(chain(x, a, b));
+        for (int64_t i = 0; i < times; ++i) keep(graph(x, a, b));
       },
-      [&] { return torch->chain(&start, 0.5f, 1.25f, 1); });
+      "eager", eager);
+}
+
+void function_rows(Harness& harness) {
+  if (!harness.wants("function_1op_5")) return;
+  const Tensor a = from_span<float>(five, {5}), b = from_span<float>(other_five, {5});
+  const auto add = function([](Tensor a, Tensor b) { return a + b; });
+  const Row& row = harness.compare(
+      "function_1op_5",
+      [&](int64_t times) {
+        for (int64_t i = 0; i < times; ++i) keep(add(a, b));
+      },
+      "eager",
+      [&](int64_t times) {
+        for (int64_t i = 0; i < times; ++i) keep(a + b);
+      });
+  harness.note(fmt::format("{:.1f} ns more than the eager op", row.ours_ns - row.peer_ns));
 }
 
 }  // namespace
 
 void small_rows(Harness& harness, const Peer* torch) {
   add_rows(harness, torch);
+  function_rows(harness);
   chain_rows(harness, torch);
 }
 
