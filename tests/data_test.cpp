@@ -291,7 +291,8 @@ TEST(Digits, BecomeTensors) {
   EXPECT_EQ(labels.shape(), td::Shape({130}));
   std::array<uint8_t, td::data::digit_pixels> pixels;
   td::data::draw_digit(7, 129, pixels);
-  EXPECT_TRUE(std::equal(pixels.begin(), pixels.end(), images.span<uint8_t>().end() - td::data::digit_pixels));
+  EXPECT_TRUE(
+      std::equal(pixels.begin(), pixels.end(), images.span<uint8_t>().end() - td::data::digit_pixels));
   EXPECT_EQ(labels.span<int64_t>().back(), td::data::digit_label(7, 129));
   EXPECT_EQ(td::data::digits(0).images.shape(), td::Shape({0, 28, 28}));
   try {

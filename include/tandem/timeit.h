@@ -9,6 +9,7 @@
 
 namespace tandem {
 
+/// What timeit may be told.
 struct TimeitOptions {
   int64_t number = 0;  ///< calls to time, the first one aside; 0: as many as fit into a fifth of a second
 };
@@ -22,7 +23,9 @@ struct Timing {
   double high_ns = 0;   ///< a tenth of the samples were slower
   double total_ns = 0;  ///< all timed calls together
 };
+/// "47.2 ns a call (median of 1,000; 45 ns to 61.5 ns), first call 52.0 µs".
 std::string to_string(const Timing& timing);
+/// Prints what to_string says.
 std::ostream& operator<<(std::ostream& out, const Timing& timing);
 
 namespace detail {
