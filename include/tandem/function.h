@@ -40,8 +40,8 @@ struct TraceInfo {
   Location where;      ///< the call that caused it
   int node_count = 0;  ///< after optimization
   int plan_count = 0;
-  std::string graph;  ///< the optimized graph as text
-  std::vector<Variable> captured_variables;
+  std::string graph;                         ///< the optimized graph as text
+  std::vector<Variable> captured_variables;  ///< those that it reads or assigns, in that order
   double trace_us = 0, optimize_us = 0, plan_us = 0, first_run_us = 0;  ///< microseconds
   int64_t peak_bytes = 0;  ///< arena and tensors of the last plan; -1: unknown (shapes depend on data)
 };
@@ -71,13 +71,19 @@ const FunctionTrace* call_function(FunctionCore& core, const FunctionCall& call,
                                    std::vector<Tensor>& outputs);
 /// The case that should cost nothing: tensors in, one tensor out.
 bool call_simple(FunctionCore& core, std::span<const Tensor* const> tensors, Location where, Tensor& output);
+/// Traces if need be, and does not run.
+void prepare_function(FunctionCore& core, const FunctionCall& call, const TraceBody& body);
+const FunctionOptions& options_of(const FunctionCore& core);
 const std::shared_ptr<void>& skeleton_of(const FunctionTrace& trace);
 int trace_count(const FunctionCore& core);
 TraceInfo trace_info(const FunctionCore& core, int i);
 std::string explain(const FunctionCore& core);
 
+template <class F, class = void>
+struct CallableSignature {};  // what cannot be deduced has no `type`
 template <class F>
-struct CallableSignature : CallableSignature<decltype(&F::operator())> {};
+struct CallableSignature<F, std::void_t<decltype(&F::operator())>>
+    : CallableSignature<decltype(&F::operator())> {};
 template <class C, class R, class... Args>
 struct CallableSignature<R (C::*)(Args...) const> {
   using type = R(std::remove_cvref_t<Args>...);
@@ -123,11 +129,46 @@ class Function<R(Args...)> {
       if (detail::call_simple(*core_, list, where, output)) return output;
     }
     if (detail::must_run_body()) return (*body_)(arguments...);
+    Flat flat(arguments...);
+    std::vector<Tensor> outputs;
+    const detail::FunctionTrace* ran =
+        detail::call_function(*core_, {flat.tensors, &flat.key, where}, trace_body(arguments...), outputs);
+    if constexpr (!std::is_void_v<R>) {
+      R result = *static_cast<const R*>(detail::skeleton_of(*ran).get());
+      size_t next = 0;
+      Structure<R>::visit(result, [&](Tensor& t) { t = outputs[next++]; });
+      return result;
+    }
+  }
+
+  /// Traces and optimizes for such arguments, if that has not happened yet, without running anything.
+  void prepare(const Args&... arguments, Location where = here()) const {
+    Flat flat(arguments...);
+    detail::prepare_function(*core_, {flat.tensors, &flat.key, where}, trace_body(arguments...));
+  }
+
+  /// The body, for an eager call beside the graph.
+  const std::function<R(Args...)>& body() const { return *body_; }
+  int trace_count() const { return detail::trace_count(*core_); }
+  TraceInfo trace(int i) const { return detail::trace_info(*core_, i); }
+  /// How many traces there are, why each, where, and what each costs.
+  std::string explain() const { return detail::explain(*core_); }
+  detail::FunctionCore& core() const { return *core_; }
+
+ private:
+  /// Arguments taken apart: their tensors, and a key of everything static.
+  struct Flat {
+    explicit Flat(const Args&... arguments) {
+      StructureWriter writer{&tensors, &key};
+      (Structure<Args>::write(arguments, writer), ...);
+    }
     std::vector<Tensor> tensors;
     std::string key;
-    StructureWriter writer{&tensors, &key};
-    (Structure<Args>::write(arguments, writer), ...);
-    const detail::TraceBody trace = [&](std::vector<Tensor> symbolic, std::shared_ptr<void>& skeleton) {
+  };
+
+  /// Runs the body on these arguments with symbolic tensors in place of theirs. It refers to the arguments.
+  auto trace_body(const Args&... arguments) const {
+    return [this, &arguments...](const std::vector<Tensor>& symbolic, std::shared_ptr<void>& skeleton) {
       std::tuple<Args...> copy(arguments...);
       size_t next = 0;
       Structure<std::tuple<Args...>>::visit(copy, [&](Tensor& t) { t = symbolic[next++]; });
@@ -142,25 +183,8 @@ class Function<R(Args...)> {
       }
       return results;
     };
-    std::vector<Tensor> outputs;
-    const detail::FunctionTrace* ran = detail::call_function(*core_, {tensors, &key, where}, trace, outputs);
-    if constexpr (!std::is_void_v<R>) {
-      R result = *static_cast<const R*>(detail::skeleton_of(*ran).get());
-      size_t next = 0;
-      Structure<R>::visit(result, [&](Tensor& t) { t = outputs[next++]; });
-      return result;
-    }
   }
 
-  /// The body, for an eager call beside the graph.
-  const std::function<R(Args...)>& body() const { return *body_; }
-  int trace_count() const { return detail::trace_count(*core_); }
-  TraceInfo trace(int i) const { return detail::trace_info(*core_, i); }
-  /// How many traces there are, why each, where, and what each costs.
-  std::string explain() const { return detail::explain(*core_); }
-  detail::FunctionCore& core() const { return *core_; }
-
- private:
   std::shared_ptr<std::function<R(Args...)>> body_;
   std::shared_ptr<detail::FunctionCore> core_;
 };

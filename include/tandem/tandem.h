@@ -1,6 +1,7 @@
 #pragma once
 // All of Tandem. `namespace td = tandem;` is the usual abbreviation.
 
+#include "tandem/compare.h"
 #include "tandem/data/digits.h"
 #include "tandem/data/idx.h"
 #include "tandem/error.h"

@@ -309,6 +309,20 @@ const FunctionTrace* call_function(FunctionCore& core, const FunctionCall& call,
   }
 }
 
+void prepare_function(FunctionCore& core, const FunctionCall& call, const TraceBody& body) {
+  try {
+    check_defined(call.tensors);
+    if (core.find(call.tensors, *call.static_key) != nullptr) return;
+    const RecursionGuard guard;
+    core.trace(call, body);
+  } catch (Error& e) {
+    e.set_origin(core.options().name.empty() ? "function" : core.options().name, call.where);
+    throw;
+  }
+}
+
+const FunctionOptions& options_of(const FunctionCore& core) { return core.options(); }
+
 bool call_simple(FunctionCore& core, std::span<const Tensor* const> tensors, Location where, Tensor& output) {
   if (tandem::current_mode() || eager_functions.load(std::memory_order_relaxed)) return false;
   for (const Tensor* t : tensors)
@@ -342,7 +356,13 @@ TraceInfo trace_info(const FunctionCore& core, int i) {
   info.where = t.where;
   info.node_count = static_cast<int>(t.compiled.graph().nodes.size());
   info.plan_count = t.compiled.plan_count();
-  for (const auto& v : t.structured->variables()) info.captured_variables.push_back(Variable::from_impl(v));
+  for (const Node& n : t.recorded.nodes) {
+    if (!n.op->has(reads_variable) && !n.op->has(writes_variable)) continue;
+    const Variable v = Variable::from_impl(n.attributes.as<VariableAttributes>().variable);
+    const auto is_known = [&](const Variable& other) { return other.is(v); };
+    if (std::none_of(info.captured_variables.begin(), info.captured_variables.end(), is_known))
+      info.captured_variables.push_back(v);
+  }
   info.trace_us = t.trace_us;
   info.optimize_us = t.compiled.optimize_us();
   info.plan_us = t.compiled.plan_us();

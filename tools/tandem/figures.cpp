@@ -32,8 +32,7 @@ void write_json(const std::string& path, const std::vector<Figures>& figures) {
   std::ofstream file(path);
   file << list.dump(2) << '\n';
   file.flush();
-  if (!file)
-    fail(ErrorCode::io, "{}: cannot be written: {}", path, std::strerror(errno != 0 ? errno : EIO));
+  if (!file) fail(ErrorCode::io, "{}: cannot be written: {}", path, std::strerror(errno != 0 ? errno : EIO));
 }
 
 }  // namespace tandem::cli

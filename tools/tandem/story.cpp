@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -26,16 +27,28 @@ std::string painted(std::string_view code, std::string_view text) {
 
 void write(const std::string& text) { std::fputs(text.c_str(), stdout); }
 
+bool after_check = false;  // checks in a row stand close
+
+/// A blank line before the next thing, once there is one.
+void gap() {
+  after_check = false;
+  static bool first = true;
+  if (!first) write("\n");
+  first = false;
+}
+
 }  // namespace
 
 void heading(int act, std::string_view title) {
   const std::string line = fmt::format("{}  {}", act, title);
   std::string rule;
   for (int i = 0; i < page_width; ++i) rule += "─";
-  write(fmt::format("\n{}\n{}\n", painted("1", line), painted("2", rule)));
+  gap();
+  write(fmt::format("{}\n{}\n", painted("1", line), painted("2", rule)));
 }
 
 void paragraph(std::string_view text) {
+  gap();
   std::string line;
   const auto flush = [&] {
     write(line + '\n');
@@ -50,19 +63,25 @@ void paragraph(std::string_view text) {
     line += word;
   }
   flush();
-  write("\n");
 }
 
 void code(std::string_view text) {
+  gap();
   while (!text.empty()) {
     const size_t end = std::min(text.find('\n'), text.size());
     write("    " + painted("36", text.substr(0, end)) + '\n');
     text.remove_prefix(std::min(end + 1, text.size()));
   }
-  write("\n");
+}
+
+void table(std::string_view text) {
+  gap();
+  write(std::string(text));
 }
 
 bool check(bool holds, std::string_view what) {
+  if (!after_check) gap();
+  after_check = true;
   write(fmt::format("{} {}\n", holds ? painted("32", "✓") : painted("31", "✗ FAILED:"), what));
   return holds;
 }

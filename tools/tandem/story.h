@@ -10,6 +10,8 @@ void heading(int act, std::string_view title);
 void paragraph(std::string_view text);
 /// Source code or output, shown as it is, indented.
 void code(std::string_view text);
+/// Lines that are laid out already.
+void table(std::string_view text);
 /// Says whether something that must hold does, and returns that.
 bool check(bool holds, std::string_view what);
 

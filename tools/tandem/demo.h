@@ -1,0 +1,27 @@
+#pragma once
+// `tandem demo`: the comparison of eager and graph mode, told as a story.
+
+#include <string>
+
+#include "figures.h"
+
+namespace tandem::cli {
+
+struct DemoOptions {
+  std::string data;  // folder of IDX files; without it, digits are drawn
+  std::string json;  // where the figures go
+};
+
+/// Plays all acts. False when one of them found what must not be: modes that differ, a print too many.
+bool run_demo(const DemoOptions& options);
+
+/// What an act found out.
+struct Act {
+  Figures figures;
+  bool good = false;
+};
+
+/// Act 1: `x**2` on five floats, first with a print inside, then timed.
+Act play_square();
+
+}  // namespace tandem::cli
