@@ -87,20 +87,6 @@ char* thread_scratch(size_t bytes) {
 
 // --- One step ---------------------------------------------------------------------------------------
 
-void Frame::bind(int64_t tile) {
-  const size_t count = program->slots.size();
-  for (size_t i = 0; i < count; ++i) {
-    const Slot& slot = program->slots[i];
-    uniform[i] = 0;
-    if (slot.kind == SlotKind::constant) {
-      pointer[i] = reinterpret_cast<char*>(const_cast<uint64_t*>(&program->constants[slot.index]));
-      uniform[i] = 1;
-    } else if (slot.kind == SlotKind::local) {
-      pointer[i] = registers + static_cast<int64_t>(slot.index) * tile * program->element_size;
-    }
-  }
-}
-
 namespace {
 
 template <class T>
@@ -142,21 +128,22 @@ void run_call(const Step& step, char* out, const char* const* source, int64_t n)
   const Primitive& primitive = frame.table->primitive[step.primitive];
   if (all_uniform) {
     const bool keep = destination.kind == SlotKind::local || destination.kind == SlotKind::row_scalar;
-    char* one = keep ? out : frame.spread[3];
+    char* one = keep ? out : frame.spread_tile(3);
     if (is_call) {
       step.type == DType::f32 ? run_call<float>(step, one, source, 1)
                               : run_call<double>(step, one, source, 1);
     } else {
       primitive.variant[0](one, source[0], source[1], source[2], 1);
     }
-    if (!keep) spread_tile(frame, step.type, out, one, n);
+    if (!keep) fill(frame, step.type, out, one, n);
     frame.uniform[step.destination] = keep;
     return;
   }
   for (int k = 0; k < step.operands; ++k)
     if (frame.uniform[step.source[k]]) {
-      spread_tile(frame, slots[step.source[k]].type, frame.spread[k], source[k], n);
-      source[k] = frame.spread[k];
+      char* tile = frame.spread_tile(static_cast<size_t>(k));
+      fill(frame, slots[step.source[k]].type, tile, source[k], n);
+      source[k] = tile;
     }
   frame.uniform[step.destination] = 0;
   if (step.op == Op::element_index) {
@@ -170,30 +157,32 @@ void run_call(const Step& step, char* out, const char* const* source, int64_t n)
 
 }  // namespace
 
-void run_step(Frame& frame, const Step& step, int64_t n) {
-  const Primitive& primitive = frame.table->primitive[step.primitive];
+void run_steps(Frame& frame, const std::vector<Step>& steps, int64_t n) {
   char** const pointer = frame.pointer;
-  const uint8_t* const uniform = frame.uniform;
-  PrimitiveFunction function = nullptr;
-  const char *a = nullptr, *b = nullptr, *c = nullptr;
-  if (step.operands == 2) {
-    a = pointer[step.source[0]];
-    b = pointer[step.source[1]];
-    const int variant = uniform[step.source[0]] | uniform[step.source[1]] << 1;
-    if (variant != 3) function = primitive.variant[variant];
-  } else if (step.operands == 1) {
-    a = pointer[step.source[0]];
-    if (!uniform[step.source[0]]) function = primitive.variant[0];
-  } else if (step.operands == 3 && !uniform[step.source[0]]) {
-    a = pointer[step.source[0]];
-    b = pointer[step.source[1]];
-    c = pointer[step.source[2]];
-    function = primitive.variant[uniform[step.source[1]] | uniform[step.source[2]] << 1];
+  uint8_t* const uniform = frame.uniform;
+  const Primitive* const table = frame.table->primitive;
+  for (const Step& step : steps) {
+    const Primitive& primitive = table[step.primitive];
+    PrimitiveFunction function = nullptr;
+    const char *a = pointer[step.source[0]], *b = nullptr, *c = nullptr;
+    if (step.operands == 2) {
+      b = pointer[step.source[1]];
+      const int variant = uniform[step.source[0]] | uniform[step.source[1]] << 1;
+      if (variant != 3) function = primitive.variant[variant];
+    } else if (step.operands == 1) {
+      if (!uniform[step.source[0]]) function = primitive.variant[0];
+    } else if (step.operands == 3 && !uniform[step.source[0]]) {
+      b = pointer[step.source[1]];
+      c = pointer[step.source[2]];
+      function = primitive.variant[uniform[step.source[1]] | uniform[step.source[2]] << 1];
+    }
+    if (function == nullptr) [[unlikely]] {
+      run_rare_step(frame, step, n);
+      continue;
+    }
+    uniform[step.destination] = 0;
+    function(pointer[step.destination], a, b, c, n);
   }
-  if (function == nullptr) [[unlikely]]
-    return run_rare_step(frame, step, n);
-  frame.uniform[step.destination] = 0;
-  function(pointer[step.destination], a, b, c, n);
 }
 
 // --- Flat runs --------------------------------------------------------------------------------------
@@ -203,24 +192,16 @@ namespace {
 [[gnu::noinline]] void run_flat_tiles(const Program& program, const void* const* inputs, uint32_t scalar_mask,
                                       void* const* outputs, int64_t count, int64_t first) {
   TD_ASSERT(!program.rows);
-  const int64_t tile = std::min(program.tile, static_cast<int64_t>(round_up(static_cast<size_t>(count))));
-  Frame frame;
-  Arena measure(nullptr);
-  frame.lay_out(measure, program, tile);
-  Arena arena(thread_scratch(measure.used()));
-  frame.lay_out(arena, program, tile);
-  frame.bind(tile);
+  const int64_t tile = program.tile;
+  Frame frame(program, thread_scratch(program.frame_bytes));
   const Stage& stage = program.stages[0];
-  const size_t slots = program.slots.size();
-  for (size_t i = 0; i < slots; ++i) {
-    const Slot& slot = program.slots[i];
-    if (slot.kind == SlotKind::input) {
-      frame.pointer[i] = static_cast<char*>(const_cast<void*>(inputs[slot.index]));
-      frame.uniform[i] = scalar_mask >> slot.index & 1;
-    } else if (slot.kind == SlotKind::output) {
-      frame.pointer[i] = static_cast<char*>(outputs[slot.index]);
-    }
+  for (uint16_t slot : stage.inputs) {
+    const int i = program.slots[slot].index;
+    frame.pointer[slot] = static_cast<char*>(const_cast<void*>(inputs[i]));
+    frame.uniform[slot] = scalar_mask >> i & 1;
   }
+  for (uint16_t slot : stage.outputs)
+    frame.pointer[slot] = static_cast<char*>(outputs[program.slots[slot].index]);
   for (int64_t begin = 0; begin < count; begin += tile) {
     const int64_t n = std::min(tile, count - begin);
     frame.element_index = static_cast<uint64_t>(first + begin);
@@ -260,80 +241,6 @@ void run_flat(const Program& program, const void* const* inputs, uint32_t scalar
     if (function != nullptr) return function(outputs[0], operand[0], operand[1], operand[2], count);
   }
   run_flat_tiles(program, inputs, scalar_mask, outputs, count, first);
-}
-
-// --- Layouts ----------------------------------------------------------------------------------------
-
-Layout::Layout(std::span<const int64_t> shape, std::span<const int64_t> strides) {
-  for (size_t i = 0; i < shape.size(); ++i) {
-    if (shape[i] == 1) continue;
-    if (rank > 0 && stride[rank - 1] == strides[i] * shape[i]) {
-      size[rank - 1] *= shape[i];
-      stride[rank - 1] = strides[i];
-    } else {
-      size[rank] = shape[i];
-      stride[rank++] = strides[i];
-    }
-  }
-  if (rank == 0) {
-    size[0] = 1;
-    rank = 1;
-  }
-}
-
-namespace {
-
-/// Calls body(offset, done, run) for each stretch of elements p to p + n at one stride.
-template <class Body>
-void for_each_run(const Layout& layout, int64_t p, int64_t n, Body&& body) {
-  int64_t at[max_rank], offset = 0;
-  for (int d = layout.rank - 1; d > 0; --d) {
-    at[d] = p % layout.size[d];
-    p /= layout.size[d];
-    offset += at[d] * layout.stride[d];
-  }
-  at[0] = p;
-  offset += p * layout.stride[0];
-  const int inner = layout.rank - 1;
-  for (int64_t done = 0; done < n;) {
-    const int64_t run = std::min(n - done, layout.size[inner] - at[inner]);
-    body(offset, done, run);
-    done += run;
-    offset += run * layout.stride[inner];
-    at[inner] += run;
-    for (int d = inner; d > 0 && at[d] == layout.size[d]; --d) {
-      at[d] = 0;
-      offset += layout.stride[d - 1] - layout.size[d] * layout.stride[d];
-      ++at[d - 1];
-    }
-  }
-}
-
-}  // namespace
-
-void offsets_of(const Layout& layout, int64_t p, int64_t n, int64_t* offsets) {
-  const int64_t stride = layout.inner_stride();
-  for_each_run(layout, p, n, [&](int64_t offset, int64_t done, int64_t run) {
-    for (int64_t i = 0; i < run; ++i) offsets[done + i] = offset + i * stride;
-  });
-}
-
-void gather(const PrimitiveTable& table, const Layout& layout, int size_index, const char* data, int64_t p,
-            int64_t n, char* out) {
-  const int64_t stride = layout.inner_stride();
-  const auto move = table.gather[size_index];
-  for_each_run(layout, p, n, [&](int64_t offset, int64_t done, int64_t run) {
-    move(out + (done << size_index), data + (offset << size_index), run, stride);
-  });
-}
-
-void scatter(const PrimitiveTable& table, const Layout& layout, int size_index, char* data, int64_t p,
-             int64_t n, const char* in) {
-  const int64_t stride = layout.inner_stride();
-  const auto move = table.scatter[size_index];
-  for_each_run(layout, p, n, [&](int64_t offset, int64_t done, int64_t run) {
-    move(data + (offset << size_index), stride, in + (done << size_index), run);
-  });
 }
 
 }  // namespace tandem::kernel

@@ -11,10 +11,10 @@ char* thread_scratch(size_t bytes);
 
 constexpr size_t round_up(size_t bytes) { return (bytes + 63) / 64 * 64; }
 
-/// Hands out pieces of one block; with a null base it only measures.
+/// Hands out pieces of one block, from `used` on; with a null base it only measures.
 class Arena {
  public:
-  explicit Arena(char* base) : base_(base) {}
+  Arena(char* base, size_t used) : base_(base), used_(used) {}
   template <class T = char>
   T* take(size_t count) {
     T* p = reinterpret_cast<T*>(base_ + used_);
@@ -25,8 +25,10 @@ class Arena {
 
  private:
   char* base_;
-  size_t used_ = 0;
+  size_t used_;
 };
+
+inline constexpr size_t spread_tiles = 4;
 
 /// The state of one run: where each slot is now, and whether it is one element for all.
 struct Frame {
@@ -34,32 +36,33 @@ struct Frame {
   const PrimitiveTable* table = nullptr;
   char** pointer = nullptr;
   uint8_t* uniform = nullptr;
-  char* spread[4] = {};  ///< tiles for uniform operands of primitives without such a variant
-  char* registers = nullptr;
+  char* spread = nullptr;      ///< tiles for uniform operands of primitives without such a variant
   uint64_t element_index = 0;  ///< logical index of the tile's first element
 
-  /// Takes memory and sets the slots of constants and registers. `tile` elements per register.
-  void lay_out(Arena& arena, const Program& p, int64_t tile) {
-    program = &p;
-    table = &primitives();
-    pointer = arena.take<char*>(p.slots.size());
-    uniform = arena.take<uint8_t>(p.slots.size());
-    for (char*& s : spread) s = arena.take(static_cast<size_t>(tile) * 8);
-    registers = arena.take(static_cast<size_t>(tile) * p.element_size * p.register_count);
+  /// `base` has the program's frame_bytes.
+  Frame(const Program& p, char* base)
+      : program(&p),
+        table(&primitives()),
+        pointer(reinterpret_cast<char**>(base)),
+        uniform(reinterpret_cast<uint8_t*>(base + p.uniform_offset)),
+        spread(base + p.spread_offset) {
+    const size_t count = p.slots.size();
+    for (size_t i = 0; i < count; ++i) {
+      const Program::Place& place = p.places[i];
+      pointer[i] = reinterpret_cast<char*>(place.address + (place.moves & reinterpret_cast<uintptr_t>(base)));
+      uniform[i] = p.uniform[i];
+    }
   }
-  void bind(int64_t tile);
+  char* spread_tile(size_t i) const { return spread + i * static_cast<size_t>(program->tile) * 8; }
 };
 
 /// Fills n elements of `out` with the one at `in`.
-inline void spread_tile(const Frame& frame, DType type, char* out, const char* in, int64_t n) {
+inline void fill(const Frame& frame, DType type, char* out, const char* in, int64_t n) {
   frame.table->primitive[copy_base + static_cast<int>(type)].variant[1](out, in, nullptr, nullptr, n);
 }
 
-/// Runs one step over n elements. A step of uniform operands gives a uniform result.
-void run_step(Frame& frame, const Step& step, int64_t n);
-inline void run_steps(Frame& frame, const std::vector<Step>& steps, int64_t n) {
-  for (const Step& step : steps) run_step(frame, step, n);
-}
+/// Runs steps over n elements. A step of uniform operands gives a uniform result.
+void run_steps(Frame& frame, const std::vector<Step>& steps, int64_t n);
 
 /// A shape with strides, merged to the fewest dimensions.
 struct Layout {
@@ -87,6 +90,9 @@ struct Layout {
   /// True when elements p to p + n lie at one stride, inner_stride().
   bool is_run(int64_t p, int64_t n) const { return rank == 1 || p % inner_size() + n <= inner_size(); }
 };
+
+/// Rows of transposed memory are fetched this many at a time, so that each cache line is read once.
+inline constexpr int64_t transposed_rows = 16;
 
 /// Copies logical elements p to p + n of `data` (its element 0) to `out`, and back.
 void gather(const PrimitiveTable& table, const Layout& layout, int size_index, const char* data, int64_t p,

@@ -148,6 +148,7 @@ struct Stage {
   std::vector<Step> row_steps;
   std::vector<uint16_t> inputs;   ///< slots of inputs that this stage reads
   std::vector<uint16_t> outputs;  ///< slots of element outputs that this stage writes
+  std::vector<uint16_t> scalars;  ///< slots of row scalars that its elements read
   std::vector<uint16_t> buffers;  ///< slots of row buffers that it reads or writes
 };
 
@@ -183,6 +184,16 @@ class Program : public std::enable_shared_from_this<Program> {
   int register_count = 0, row_scalar_count = 0, buffer_count = 0, reduction_count = 0;
   int element_size = 4;  ///< bytes that a register reserves per element
   int64_t tile = 512;    ///< elements per step, a power of two from 256 to 2048
+  /// The interpreter's first view of the slots: for registers an offset into its scratch, for constants
+  /// their address. `moves` is all ones where the base of scratch is to be added.
+  struct Place {
+    uintptr_t address = 0, moves = 0;
+  };
+  std::vector<Place> places;
+  std::vector<uint8_t> uniform;  ///< by slot: 1 for constants
+  // The scratch of one run begins with a pointer and a flag a slot, then come the spread tiles (see
+  // Frame) and the registers; `frame_bytes` in all.
+  size_t uniform_offset = 0, spread_offset = 0, frame_bytes = 0;
   /// The primitive when the whole program is one, applied to the inputs in order; else -1.
   int single_primitive = -1;
   int single_operands = 0;

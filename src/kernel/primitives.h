@@ -16,11 +16,13 @@ struct Primitive {
   PrimitiveFunction variant[4] = {};
 };
 
-/// A reduction along contiguous memory into 32 partial results.
+/// A reduction along contiguous memory: into 32 partial results, or whole.
 struct ReductionPrimitive {
   void (*start)(void* partials) = nullptr;                                 ///< fills in the identity
   void (*accumulate)(void* partials, const void* a, int64_t n) = nullptr;  ///< a[0] belongs to partial 0
   void (*fold)(void* result, const void* partials) = nullptr;              ///< the tree 16, 8, 4, 2, 1
+  /// One result for each of `rows` rows of at most one block, one after the other.
+  void (*rows)(void* results, const void* a, int64_t rows, int64_t length) = nullptr;
 };
 
 inline constexpr int convert_base = op_count * dtype_count;
@@ -32,6 +34,9 @@ struct PrimitiveTable {
   Primitive primitive[primitive_count];
   ReductionPrimitive reduction[4][dtype_count];
   // Moving elements of 1, 2, 4 and 8 bytes (index: log2). Strides and offsets in elements.
+  /// out[r * inner + j] = in[r * row_stride + j * inner_stride].
+  void (*gather_rows[4])(void* out, const void* in, int64_t rows, int64_t inner, int64_t row_stride,
+                         int64_t inner_stride) = {};
   void (*gather[4])(void* out, const void* in, int64_t n, int64_t stride) = {};
   void (*gather_at[4])(void* out, const void* in, const int64_t* offsets, int64_t n) = {};
   void (*scatter[4])(void* out, int64_t stride, const void* in, int64_t n) = {};

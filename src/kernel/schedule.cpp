@@ -7,8 +7,8 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "kernel/interpreter.h"
 #include "kernel/ir.h"
-#include "kernel/primitives.h"
 
 namespace tandem::kernel {
 
@@ -26,6 +26,7 @@ class Scheduler {
     int64_t tile = 2048;
     while (tile > 256 && tile * p_.element_size * std::max(p_.register_count, 1) > 32768) tile /= 2;
     p_.tile = tile;
+    lay_out_frame();
   }
 
  private:
@@ -152,8 +153,10 @@ class Scheduler {
     for (Stage& stage : p_.stages) {
       const auto touch = [&](uint16_t slot) {
         const SlotKind kind = p_.slots[slot].kind;
-        auto& list = kind == SlotKind::input ? stage.inputs : stage.buffers;
-        if (kind != SlotKind::input && kind != SlotKind::row_buffer) return;
+        if (kind != SlotKind::input && kind != SlotKind::row_buffer && kind != SlotKind::row_scalar) return;
+        auto& list = kind == SlotKind::input        ? stage.inputs
+                     : kind == SlotKind::row_buffer ? stage.buffers
+                                                    : stage.scalars;
         if (std::find(list.begin(), list.end(), slot) == list.end()) list.push_back(slot);
       };
       for (const Step& step : stage.steps) {
@@ -193,6 +196,25 @@ class Scheduler {
         free.insert(free.end(), after.begin(), after.end());
       }
       p_.register_count = std::max(p_.register_count, used);
+    }
+  }
+
+  void lay_out_frame() {
+    const auto tile = static_cast<size_t>(p_.tile);
+    p_.uniform_offset = round_up(p_.slots.size() * sizeof(char*));
+    p_.spread_offset = p_.uniform_offset + round_up(p_.slots.size());
+    const size_t registers = p_.spread_offset + spread_tiles * tile * 8;
+    // Apart by a cache line more than a power of two, so that equal positions fall into different sets.
+    const size_t distance = tile * static_cast<size_t>(p_.element_size) + 64;
+    p_.frame_bytes = round_up(registers + distance * static_cast<size_t>(p_.register_count));
+    for (const Slot& slot : p_.slots) {
+      Program::Place place;
+      if (slot.kind == SlotKind::constant)
+        place.address = reinterpret_cast<uintptr_t>(&p_.constants[static_cast<size_t>(slot.index)]);
+      if (slot.kind == SlotKind::local)
+        place = {registers + static_cast<size_t>(slot.index) * distance, ~uintptr_t{0}};
+      p_.places.push_back(place);
+      p_.uniform.push_back(slot.kind == SlotKind::constant);
     }
   }
 
