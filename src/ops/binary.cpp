@@ -72,7 +72,62 @@ struct Pow : Elementwise {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Add>, &op_def<Sub>, &op_def<Mul>, &op_def<Div>, &op_def<Pow>};
+/// How often b went into a, from the remainder r: a whole number.
+Tensor times(const Tensor& a, const Tensor& b, const Tensor& r) { return round((a - r) / b); }
+
+struct Mod : Elementwise {
+  static constexpr std::string_view name = "Mod";
+  static constexpr int since = 13;
+  struct Attributes {
+    bool fmod = false;
+    static constexpr auto fields() { return std::tuple{field("fmod", &Attributes::fmod)}; }
+  };
+  static DType result(const InferContext& c, const Attributes& a) {
+    TD_CHECK(a.fmod || !is_floating(c.dtype(0)),
+             "dtype {} needs fmod = true, the remainder with the dividend's sign; for the divisor's sign "
+             "there is td::floor_mod",
+             c.dtype(0));
+    return c.dtype(0);
+  }
+  static Value expression(const Attributes& a, Value x, Value y) {
+    return a.fmod ? kernel::fmod(x, y) : modulo(x, y);
+  }
+  static Tensors gradient(const Gradient& g, const Attributes&) {
+    return {g.dy(), g.needs(1) ? -g.dy() * times(g.x(0), g.x(1), g.y()) : Tensor()};
+  }
+  static std::vector<Sample> samples() {
+    const Attributes c{.fmod = true};
+    const AttributeBox fmod(attribute_type<Attributes>, &c);
+    const Tensor divisors({3.f, 3.f, -2.5f, 2.5f}), whole({3, 3, -3, 2});
+    return {{{Tensor({7.25f, -7.25f, 4.f, -0.5f}), divisors}, fmod},
+            {{Tensor({{7.25f}, {-1.f}}), divisors}, fmod},
+            {{Tensor({7, -7, 4, -1}), whole}, fmod},
+            {{Tensor({7, -7, 4, -1}), whole}, {}},
+            {{Tensor({{7}, {-1}}), whole}, {}}};
+  }
+};
+
+struct FloorMod : Elementwise {
+  static constexpr std::string_view name = "FloorMod", domain = "ai.tandem";
+  static Value expression(Value x, Value y) { return modulo(x, y); }
+  static Tensors gradient(const Gradient& g) {
+    return {g.dy(), g.needs(1) ? -g.dy() * times(g.x(0), g.x(1), g.y()) : Tensor()};
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    if (!is_floating(in[0].dtype())) return {mod(in[0], in[1])};
+    const Tensor r = fmod(in[0], in[1]);
+    return {where((r != 0) & ((r < 0) ^ (in[1] < 0)), r + in[1], r)};
+  }
+  static std::vector<Sample> samples() {
+    const Tensor divisors({3.f, 3.f, -2.5f, 2.5f});
+    return {{{Tensor({7.25f, -7.25f, 4.f, -0.5f}), divisors}, {}},
+            {{Tensor({{7.25f}, {-1.f}}), divisors}, {}},
+            {{Tensor({7, -7, 4, -1}), Tensor({3, 3, -3, 2})}, {}}};
+  }
+};
+
+constexpr const OpDef* table[] = {&op_def<Add>, &op_def<Sub>, &op_def<Mul>,     &op_def<Div>,
+                                  &op_def<Pow>, &op_def<Mod>, &op_def<FloorMod>};
 
 }  // namespace
 
@@ -83,6 +138,9 @@ Tensor sub(const Operand& a, const Operand& b) { return dispatch<Sub>({}, a, b);
 Tensor mul(const Operand& a, const Operand& b) { return dispatch<Mul>({}, a, b); }
 Tensor div(const Operand& a, const Operand& b) { return dispatch<Div>({}, a, b); }
 Tensor pow(const Operand& base, const Operand& exponent) { return dispatch<Pow>({}, base, exponent); }
+Tensor mod(const Operand& a, const Operand& b, bool fmod) { return dispatch<Mod>({fmod}, a, b); }
+Tensor fmod(const Operand& a, const Operand& b) { return dispatch<Mod>({.fmod = true}, a, b); }
+Tensor floor_mod(const Operand& a, const Operand& b) { return dispatch<FloorMod>({}, a, b); }
 
 Tensor operator+(const Operand& a, const Operand& b) { return dispatch<Add>({}, a, b); }
 Tensor operator-(const Operand& a, const Operand& b) { return dispatch<Sub>({}, a, b); }

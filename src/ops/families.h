@@ -6,15 +6,20 @@
 
 namespace tandem {
 
+std::span<const OpDef* const> activation_ops();
+std::span<const OpDef* const> arg_ops();
 std::span<const OpDef* const> binary_ops();
 std::span<const OpDef* const> copy_ops();
+std::span<const OpDef* const> cumulative_ops();
 std::span<const OpDef* const> custom_ops();
+std::span<const OpDef* const> extreme_ops();
 std::span<const OpDef* const> graph_ops();
 std::span<const OpDef* const> logic_ops();
 std::span<const OpDef* const> matmul_ops();
 std::span<const OpDef* const> reduce_ops();
 std::span<const OpDef* const> shape_ops();
 std::span<const OpDef* const> softmax_ops();
+std::span<const OpDef* const> trigonometry_ops();
 std::span<const OpDef* const> unary_ops();
 std::span<const OpDef* const> variable_ops();
 

@@ -1,9 +1,13 @@
-// Comparisons, selection, and the largest of several tensors.
+// Comparisons, logic, bits, and selection.
 
 #include "tandem/ops/logic.h"
+
+#include <limits>
+
 #include "kernel/math.h"
 #include "ops/dispatch.h"
 #include "ops/families.h"
+#include "ops/variable_impl.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/math.h"
 #include "tandem/ops/shape.h"
@@ -38,36 +42,222 @@ struct Where : Elementwise {
   }
 };
 
-struct Max : Elementwise {
-  static constexpr std::string_view name = "Max";
+/// Comparisons give bool and are flat.
+struct Comparison : Elementwise, NotDifferentiable {
+  static constexpr DType result_dtype = DType::boolean;
+};
+
+struct Less : Comparison {
+  static constexpr std::string_view name = "Less";
   static constexpr int since = 13;
-  static constexpr std::array<InputDef, 1> inputs{{{"data_0", types::numeric, 0, InputDef::variadic}}};
-  static Value expression(std::span<const Value> x) {
-    Value m = x[0];
-    for (size_t i = 1; i < x.size(); ++i) m = maximum(m, x[i]);
-    return m;
+  static Value expression(Value a, Value b) { return less(a, b); }
+};
+
+struct LessOrEqual : Comparison {
+  static constexpr std::string_view name = "LessOrEqual";
+  static constexpr int since = 16;
+  static Value expression(Value a, Value b) { return less_equal(a, b); }
+};
+
+struct Greater : Comparison {
+  static constexpr std::string_view name = "Greater";
+  static constexpr int since = 13;
+  static Value expression(Value a, Value b) { return greater(a, b); }
+};
+
+struct GreaterOrEqual : Comparison {
+  static constexpr std::string_view name = "GreaterOrEqual";
+  static constexpr int since = 16;
+  static Value expression(Value a, Value b) { return greater_equal(a, b); }
+};
+
+struct Logical : Elementwise, NotDifferentiable {
+  static constexpr TypeSet types = types::boolean;
+  static constexpr uint32_t traits = commutative;
+  static constexpr int since = 7;
+};
+
+struct And : Logical {
+  static constexpr std::string_view name = "And";
+  static Value expression(Value a, Value b) { return bit_and(a, b); }
+};
+
+struct Or : Logical {
+  static constexpr std::string_view name = "Or";
+  static Value expression(Value a, Value b) { return bit_or(a, b); }
+};
+
+struct Xor : Logical {
+  static constexpr std::string_view name = "Xor";
+  static Value expression(Value a, Value b) { return bit_xor(a, b); }
+};
+
+struct Not : Logical {
+  static constexpr std::string_view name = "Not";
+  static constexpr int since = 1;
+  static constexpr uint32_t traits = involution;
+  static Value expression(Value x) { return bit_not(x); }
+};
+
+struct Bitwise : Elementwise, NotDifferentiable {
+  static constexpr TypeSet types = types::integer;
+  static constexpr uint32_t traits = commutative;
+  static constexpr int since = 18;
+  static constexpr double low = 0, high = 100;
+};
+
+struct BitwiseAnd : Bitwise {
+  static constexpr std::string_view name = "BitwiseAnd";
+  static Value expression(Value a, Value b) { return bit_and(a, b); }
+};
+
+struct BitwiseOr : Bitwise {
+  static constexpr std::string_view name = "BitwiseOr";
+  static Value expression(Value a, Value b) { return bit_or(a, b); }
+};
+
+struct BitwiseXor : Bitwise {
+  static constexpr std::string_view name = "BitwiseXor";
+  static Value expression(Value a, Value b) { return bit_xor(a, b); }
+};
+
+struct BitwiseNot : Bitwise {
+  static constexpr std::string_view name = "BitwiseNot";
+  static constexpr uint32_t traits = involution;
+  static Value expression(Value x) { return bit_not(x); }
+};
+
+struct BitShift : Elementwise, NotDifferentiable {
+  static constexpr std::string_view name = "BitShift";
+  static constexpr int since = 11;
+  static constexpr TypeSet types =
+      type_bit(DType::u8) | type_bit(DType::u16) | type_bit(DType::u32) | type_bit(DType::u64);
+  struct Attributes {
+    Word direction = "LEFT";
+    static constexpr auto fields() { return std::tuple{field("direction", &Attributes::direction)}; }
+  };
+  static DType result(const InferContext& c, const Attributes& a) {
+    TD_CHECK(a.direction == "LEFT" || a.direction == "RIGHT",
+             "direction \"{}\" is unknown; allowed are \"LEFT\" and \"RIGHT\"",
+             std::string_view(a.direction));
+    return c.dtype(0);
   }
-  // Ties share the gradient equally.
-  static Tensors gradient(const Gradient& g) {
-    Tensor ties = cast(equal(g.x(0), g.y()), g.y().dtype());
-    for (int i = 1; i < g.input_count(); ++i) ties = ties + cast(equal(g.x(i), g.y()), g.y().dtype());
-    Tensors result;
-    for (int i = 0; i < g.input_count(); ++i)
-      result.push_back(g.needs(i) ? g.dy() * cast(equal(g.x(i), g.y()), g.y().dtype()) / ties : Tensor());
-    return result;
+  static Value expression(const Attributes& a, Value x, Value y) {
+    return a.direction == "LEFT" ? shift_left(x, y) : shift_right(x, y);
+  }
+  static std::vector<Sample> samples() {
+    const Attributes right{.direction = "RIGHT"};
+    const Tensor x({1, 16, 200}, DType::u8), y({1, 2, 9}, DType::u8);
+    return {{{x, y}, {}}, {{x, y}, AttributeBox(attribute_type<Attributes>, &right)}};
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Equal>, &op_def<Where>, &op_def<Max>};
+struct IsNaN : Elementwise, NotDifferentiable {
+  static constexpr std::string_view name = "IsNaN";
+  static constexpr int since = 20;
+  static constexpr TypeSet types = types::floating;
+  static constexpr DType result_dtype = DType::boolean;
+  static Value expression(Value x) { return is_nan(x); }
+  static std::vector<Sample> samples() { return {{{special_values()}, {}}}; }
+  static Tensor special_values() {
+    const float infinity = std::numeric_limits<float>::infinity();
+    return Tensor({1.f, std::numeric_limits<float>::quiet_NaN(), infinity, -infinity, -0.f});
+  }
+};
+
+struct IsInf : Elementwise, NotDifferentiable {
+  static constexpr std::string_view name = "IsInf";
+  static constexpr int since = 20;
+  static constexpr TypeSet types = types::floating;
+  static constexpr DType result_dtype = DType::boolean;
+  struct Attributes {
+    bool detect_negative = true, detect_positive = true;
+    static constexpr auto fields() {
+      return std::tuple{field("detect_negative", &Attributes::detect_negative),
+                        field("detect_positive", &Attributes::detect_positive)};
+    }
+  };
+  static Value expression(const Attributes& a, Value x) {
+    if (a.detect_negative && a.detect_positive) return is_inf(x);
+    const Value zero = constant_like(x, 0);
+    if (a.detect_negative) return bit_and(is_inf(x), less(x, zero));
+    if (a.detect_positive) return bit_and(is_inf(x), greater(x, zero));
+    return bit_and(is_inf(x), is_nan(x));  // never
+  }
+  static std::vector<Sample> samples() {
+    std::vector<Sample> all;
+    for (int i = 0; i < 4; ++i) {
+      const Attributes a{(i & 1) != 0, (i & 2) != 0};
+      all.push_back({{IsNaN::special_values()}, AttributeBox(attribute_type<Attributes>, &a)});
+    }
+    return all;
+  }
+};
+
+constexpr const OpDef* table[] = {
+    &op_def<Equal>,          &op_def<Where>,     &op_def<Less>,       &op_def<LessOrEqual>, &op_def<Greater>,
+    &op_def<GreaterOrEqual>, &op_def<And>,       &op_def<Or>,         &op_def<Xor>,         &op_def<Not>,
+    &op_def<BitwiseAnd>,     &op_def<BitwiseOr>, &op_def<BitwiseXor>, &op_def<BitwiseNot>,  &op_def<BitShift>,
+    &op_def<IsNaN>,          &op_def<IsInf>};
+
+/// Whether `&` and its kin mean logic on these operands: the first tensor decides.
+bool is_logical(std::initializer_list<const Operand*> operands) {
+  for (const Operand* o : operands) {
+    if (o->is_tensor()) return o->tensor_impl()->dtype == DType::boolean;
+    if (o->kind() == Operand::Kind::variable) return o->variable_impl()->spec.dtype == DType::boolean;
+  }
+  return true;
+}
 
 }  // namespace
 
 std::span<const OpDef* const> logic_ops() { return table; }
 
 Tensor equal(const Operand& a, const Operand& b) { return dispatch<Equal>({}, a, b); }
+Tensor not_equal(const Operand& a, const Operand& b) {
+  const std::array<const Operand*, 2> operands{&a, &b};
+  const CallSite site(location_of(operands));
+  return logical_not(equal(a, b));
+}
+Tensor less(const Operand& a, const Operand& b) { return dispatch<Less>({}, a, b); }
+Tensor less_or_equal(const Operand& a, const Operand& b) { return dispatch<LessOrEqual>({}, a, b); }
+Tensor greater(const Operand& a, const Operand& b) { return dispatch<Greater>({}, a, b); }
+Tensor greater_or_equal(const Operand& a, const Operand& b) { return dispatch<GreaterOrEqual>({}, a, b); }
 Tensor where(const Operand& condition, const Operand& a, const Operand& b) {
   return dispatch<Where>({}, condition, a, b);
 }
-Tensor maximum(const Operand& a, const Operand& b) { return dispatch<Max>({}, a, b); }
+
+Tensor logical_and(const Operand& a, const Operand& b) { return dispatch<And>({}, a, b); }
+Tensor logical_or(const Operand& a, const Operand& b) { return dispatch<Or>({}, a, b); }
+Tensor logical_xor(const Operand& a, const Operand& b) { return dispatch<Xor>({}, a, b); }
+Tensor logical_not(const Operand& x) { return dispatch<Not>({}, x); }
+Tensor bitwise_and(const Operand& a, const Operand& b) { return dispatch<BitwiseAnd>({}, a, b); }
+Tensor bitwise_or(const Operand& a, const Operand& b) { return dispatch<BitwiseOr>({}, a, b); }
+Tensor bitwise_xor(const Operand& a, const Operand& b) { return dispatch<BitwiseXor>({}, a, b); }
+Tensor bitwise_not(const Operand& x) { return dispatch<BitwiseNot>({}, x); }
+Tensor bit_shift(const Operand& x, const Operand& amount, std::string_view direction) {
+  return dispatch<BitShift>({direction}, x, amount);
+}
+Tensor is_nan(const Operand& x) { return dispatch<IsNaN>({}, x); }
+Tensor is_inf(const Operand& x, bool detect_negative, bool detect_positive) {
+  return dispatch<IsInf>({detect_negative, detect_positive}, x);
+}
+
+Tensor operator==(const Operand& a, const Operand& b) { return equal(a, b); }
+Tensor operator!=(const Operand& a, const Operand& b) { return not_equal(a, b); }
+Tensor operator<(const Operand& a, const Operand& b) { return less(a, b); }
+Tensor operator<=(const Operand& a, const Operand& b) { return less_or_equal(a, b); }
+Tensor operator>(const Operand& a, const Operand& b) { return greater(a, b); }
+Tensor operator>=(const Operand& a, const Operand& b) { return greater_or_equal(a, b); }
+Tensor operator&(const Operand& a, const Operand& b) {
+  return is_logical({&a, &b}) ? logical_and(a, b) : bitwise_and(a, b);
+}
+Tensor operator|(const Operand& a, const Operand& b) {
+  return is_logical({&a, &b}) ? logical_or(a, b) : bitwise_or(a, b);
+}
+Tensor operator^(const Operand& a, const Operand& b) {
+  return is_logical({&a, &b}) ? logical_xor(a, b) : bitwise_xor(a, b);
+}
+Tensor operator~(const Operand& x) { return is_logical({&x}) ? logical_not(x) : bitwise_not(x); }
 
 }  // namespace tandem

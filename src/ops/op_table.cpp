@@ -10,8 +10,24 @@ namespace tandem {
 std::span<const OpDef* const> all_ops() {
   static const std::vector<const OpDef*> table = [] {
     std::vector<const OpDef*> all;
-    for (auto family : {binary_ops, copy_ops, custom_ops, graph_ops, logic_ops, matmul_ops, reduce_ops,
-                        shape_ops, softmax_ops, unary_ops, variable_ops})
+    for (auto family : {
+             activation_ops,
+             arg_ops,
+             binary_ops,
+             copy_ops,
+             cumulative_ops,
+             custom_ops,
+             extreme_ops,
+             graph_ops,
+             logic_ops,
+             matmul_ops,
+             reduce_ops,
+             shape_ops,
+             softmax_ops,
+             trigonometry_ops,
+             unary_ops,
+             variable_ops,
+         })
       for (const OpDef* op : family()) all.push_back(op);
     std::sort(all.begin(), all.end(), [](const OpDef* a, const OpDef* b) { return a->name < b->name; });
     return all;
@@ -36,8 +52,12 @@ std::string OpDef::display_name() const {
     if (upper && i > 0 && (after_lower || before_lower)) text += '_';
     text += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
-  // Two names of ONNX read as one word to everybody.
-  for (const auto& [from, to] : {std::pair{"mat_mul", "matmul"}, {"arg_m", "argm"}, {"cum_", "cum"}})
+  // Some names of ONNX read as one word to everybody.
+  for (const auto& [from, to] : {std::pair{"mat_mul", "matmul"},
+                                 {"arg_m", "argm"},
+                                 {"cum_", "cum"},
+                                 {"p_relu", "prelu"},
+                                 {"na_n", "nan"}})
     if (const size_t at = text.find(from); at != std::string::npos)
       text.replace(at, std::string_view(from).size(), to);
   return text;
