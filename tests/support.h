@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 
+#include "ops/op_def.h"
 #include "tandem/error.h"
 #include "tandem/tensor.h"
 
@@ -25,6 +27,17 @@ std::string message_of(F&& f) {
 inline std::string with_line(std::string text, int line) {
   if (const size_t at = text.find("LINE"); at != std::string::npos) text.replace(at, 4, std::to_string(line));
   return text;
+}
+
+/// A sample's attributes: its own, or the op's defaults.
+inline AttributeBox attributes_of(const OpDef& op, const Sample& sample) {
+  if (sample.attributes.type()) return sample.attributes;
+  const AttributeType& type = *op.attributes;
+  const std::unique_ptr<std::byte[]> memory(new std::byte[type.size]);
+  type.construct(memory.get());
+  AttributeBox box(type, memory.get());
+  type.destroy(memory.get());
+  return box;
 }
 
 }  // namespace tandem::testing

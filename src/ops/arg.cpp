@@ -117,8 +117,8 @@ struct Hardmax {
   static Tensors gradient(const Gradient& g) { return {zeros_like(g.x())}; }
   static std::vector<Sample> samples() {
     const Attributes first{.axis = 0};
-    const Tensor x({{1.f, 5.f, 3.f}, {3.f, 2.f, 3.f}});
-    return {{{x}, {}, false}, {{x}, AttributeBox(attribute_type<Attributes>, &first)}};
+    const Tensor x({{1.f, 5.f, 3.f}, {3.f, 2.f, 4.f}}), ties({{3.f, 2.f, 3.f}});
+    return {{{x}, {}}, {{ties}, {}, false}, {{x}, AttributeBox(attribute_type<Attributes>, &first)}};
   }
 };
 

@@ -113,6 +113,7 @@ struct CumProd : Cumulative {
   }
   // Before the first zero the derivative of a product by a factor is the product over the factor. The zero
   // itself gets the sums of the products without it, and what comes later stays zero whatever it is.
+  // (Where zeros are, the gradient of this gradient lacks the terms that would pass through them.)
   static Tensors gradient(const Gradient& g, const Attributes& a) {
     const Tensor &x = g.x(), &axis = g.x(1), dy = g.dy();
     const auto back = [&](const Tensor& t) { return cumsum(t, axis, a.exclusive, !a.reverse); };
@@ -125,7 +126,8 @@ struct CumProd : Cumulative {
   }
   static std::vector<Sample> samples() {
     std::vector<Sample> all = Cumulative::samples();
-    all.push_back({{Tensor({{1.5f, 0.f, 2.f, 3.f}, {0.f, 2.f, 0.f, 1.f}}), Tensor(1, DType::i64)}, {}});
+    all.push_back(
+        {{Tensor({{1.5f, 0.f, 2.f, 3.f}, {0.f, 2.f, 0.f, 1.f}}), Tensor(1, DType::i64)}, {}, true, false});
     return all;
   }
 };

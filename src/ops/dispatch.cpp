@@ -559,7 +559,8 @@ bool evaluate_flat(const OpDef& op, Operands operands, Tensor& output) {
   if (!first) return false;
   const kernel::Program* program =
       op.program_cache[static_cast<int>(first->dtype)].load(std::memory_order_acquire);
-  if (!program) return false;
+  // A variadic op's program is for one number of arguments.
+  if (!program || kernel::input_count(*program) != static_cast<int>(count)) return false;
   uint64_t numbers[3];
   for (size_t i = 0; i < count; ++i) {
     const Operand& o = *operands[i];

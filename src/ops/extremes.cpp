@@ -101,10 +101,10 @@ struct Clip {
     c.output(c.dtype(0), c.shape(0));
   }
   static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
-    Tensor y = in[0];
-    if (in.size() > 1 && in[1].defined()) y = maximum(y, in[1]);
-    if (in.size() > 2 && in[2].defined()) y = minimum(y, in[2]);
-    return {y};
+    const bool low = in.size() > 1 && in[1].defined(), high = in.size() > 2 && in[2].defined();
+    const Tensor raised = low ? maximum(in[0], in[1]) : in[0];
+    if (high) return {minimum(raised, in[2])};
+    return {low ? raised : identity(in[0])};  // never the argument itself
   }
   static Tensors gradient(const Gradient& g) {
     const bool low = g.has(1), high = g.has(2);

