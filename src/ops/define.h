@@ -168,6 +168,10 @@ Tensors unbroadcast(const Gradient& g, Tensors gradients);
 std::vector<Sample> elementwise_samples(std::span<const InputDef> inputs, const AttributeBox& attributes,
                                         double low, double high);
 
+/// Evaluates a composite op, whatever the mode.
+void run_decomposition(const OpDef& op, const void* attributes, std::span<const Tensor> inputs,
+                       std::span<Tensor> outputs);
+
 template <class Op>
 inline constinit std::atomic<const kernel::Program*> program_caches[dtype_count] = {};
 
@@ -205,6 +209,13 @@ concept CompleteOp = requires {
     detail::HasExpression<Op> || detail::HasRows<Op> || detail::HasKernel<Op> || detail::HasView<Op> ||
     detail::HasRunTensors<Op> ||
     detail::HasDecomposition<Op>)&&(detail::HasInfer<Op> || std::derived_from<Op, Elementwise>);
+
+template <CompleteOp Op>
+constexpr OpDef make_op();
+
+/// The one OpDef of an op's struct.
+template <CompleteOp Op>
+inline constinit const OpDef op_def = make_op<Op>();
 
 template <CompleteOp Op>
 constexpr OpDef make_op() {
@@ -252,14 +263,17 @@ constexpr OpDef make_op() {
     d.decomposition = [](std::span<const Tensor> in, const void* a) {
       return Op::decomposition(in, as<Op>(a));
     };
+  if constexpr (HasDecomposition<Op> && !HasExpression<Op> && !HasRows<Op> && !HasKernel<Op> &&
+                !HasView<Op> && !HasRunTensors<Op>) {
+    d.traits |= composite;
+    d.run_tensors = [](const void* a, std::span<const Tensor> in, std::span<Tensor> out) {
+      run_decomposition(op_def<Op>, a, in, out);
+    };
+  }
   if constexpr (HasGradient<Op>) d.gradient = &call_gradient<Op>;
   if constexpr (requires { Op::not_differentiable; }) d.not_differentiable = Op::not_differentiable;
   d.samples = &call_samples<Op>;
   return d;
 }
-
-/// The one OpDef of an op's struct.
-template <CompleteOp Op>
-inline constinit const OpDef op_def = make_op<Op>();
 
 }  // namespace tandem

@@ -458,13 +458,6 @@ void evaluate_checked(const OpDef& op, const void* attributes, Operands operands
   InferContext context(op, arguments, nullptr);
   infer(context, attributes);
   if (op.view) return evaluate_view(op, attributes, context, arguments[0], outputs);
-  if (!op.program && !op.kernel) {
-    SmallVector<Tensor, 8> inputs;
-    for (const Argument& a : arguments) inputs.push_back(materialize(a));
-    const ModeScope eager(nullptr);
-    outputs = op.decomposition(inputs, attributes);
-    return;
-  }
   SmallVector<View, 8> in;
   SmallVector<Tensor, 4> copies;  // keep contiguous copies alive
   for (const Argument& a : arguments) {
@@ -535,6 +528,14 @@ void apply(const OpDef& op, const void* attributes, Operands operands, Tensors& 
 }
 
 namespace detail {
+
+void run_decomposition(const OpDef& op, const void* attributes, std::span<const Tensor> inputs,
+                       std::span<Tensor> outputs) {
+  const ModeScope eager(nullptr);
+  Tensors results = op.decomposition(inputs, attributes);
+  TD_ASSERT(results.size() == static_cast<int>(outputs.size()));
+  for (int i = 0; i < results.size(); ++i) outputs[static_cast<size_t>(i)] = std::move(results[i]);
+}
 
 // Up to this many elements a flat run stays on the calling thread.
 constexpr int64_t flat_elements = 32768;

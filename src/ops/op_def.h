@@ -77,6 +77,7 @@ enum Trait : uint32_t {
   moves_only = 1 << 12,     ///< rearranges elements without arithmetic
   shape_only = 1 << 13,     ///< the value follows from the input shapes alone
   keeps_symbols = 1 << 14,  ///< each entry of the result is an entry, or a size, of the inputs
+  composite = 1 << 15,      ///< lowers through its decomposition only; make_op sets it
 };
 
 /// One resolved argument: what inference and kernels see of an operand.
