@@ -190,15 +190,20 @@ class Function<R(Args...)> {
 };
 
 /// Wraps a callable whose parameter types can be deduced. Generic lambdas and overload sets cannot: write
-/// `td::Function<td::Tensor(td::Tensor)>(f)`.
+/// `td::Function<td::Tensor(td::Tensor)>(f)`. A class with several call operators, as a model is, may say
+/// which one is meant: `as_function()` returns it as a lambda.
 template <class F>
 auto function(F f, FunctionOptions options = {}) {
-  static_assert(
-      detail::DeducibleCallable<F>,
-      "td::function cannot deduce the parameter types of a generic lambda or an overload set; write "
-      "td::Function<Tensor(Tensor)>(f)");
-  return Function<typename detail::CallableSignature<std::decay_t<F>>::type>(std::move(f),
-                                                                             std::move(options));
+  if constexpr (requires { f.as_function(); }) {
+    return function(f.as_function(), std::move(options));
+  } else {
+    static_assert(
+        detail::DeducibleCallable<F>,
+        "td::function cannot deduce the parameter types of a generic lambda or an overload set; write "
+        "td::Function<Tensor(Tensor)>(f)");
+    return Function<typename detail::CallableSignature<std::decay_t<F>>::type>(std::move(f),
+                                                                               std::move(options));
+  }
 }
 
 }  // namespace tandem

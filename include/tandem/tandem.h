@@ -7,6 +7,7 @@
 #include "tandem/error.h"
 #include "tandem/function.h"
 #include "tandem/memory.h"
+#include "tandem/nn.h"
 #include "tandem/ops.h"
 #include "tandem/progress.h"
 #include "tandem/tape.h"

@@ -585,12 +585,14 @@ namespace {
 void fill_program_cache(const OpDef& op, Operands operands) {
   DType dtype{};
   bool known = false;
-  for (const Operand* o : operands)
+  for (const Operand* o : operands) {
+    if (o->kind() == Operand::Kind::variable) return;  // a call with tensors alone will come
     if (o->is_tensor()) {
       if (known && dtype != o->tensor_impl()->dtype) return;
       dtype = o->tensor_impl()->dtype;
       known = true;
     }
+  }
   if (!known || op.program_cache[static_cast<int>(dtype)].load(std::memory_order_acquire)) return;
   SmallVector<Argument, 8> arguments;
   resolve(op, operands, arguments);

@@ -1,0 +1,10 @@
+#pragma once
+// Layers, models, losses, optimizers: everything in tandem::nn.
+
+#include "tandem/nn/activation.h"
+#include "tandem/nn/initializer.h"
+#include "tandem/nn/layer.h"
+#include "tandem/nn/layers.h"
+#include "tandem/nn/model.h"
+#include "tandem/nn/module.h"
+#include "tandem/nn/optimizer.h"

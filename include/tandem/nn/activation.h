@@ -1,0 +1,33 @@
+#pragma once
+// Activation functions, by name or as functions.
+
+#include <functional>
+#include <string>
+#include <type_traits>
+
+#include "tandem/tensor.h"
+
+namespace tandem::nn {
+
+/// What a layer applies to its result: nothing, a function by Keras's name, or any function of a tensor.
+///
+/// Names: linear, relu, relu6, leaky_relu (slope 0.2), elu, selu, gelu, sigmoid, hard_sigmoid, softmax,
+/// log_softmax, softplus, softsign, swish (silu), hard_swish (hard_silu), mish, tanh, exponential. Errors: an
+/// unknown name.
+class ActivationFunction {
+ public:
+  ActivationFunction() = default;
+  ActivationFunction(const char* name, Location where = here())
+      : ActivationFunction(std::string(name), where) {}
+  ActivationFunction(const std::string& name, Location where = here());
+  template <class F>
+  requires(std::is_invocable_r_v<Tensor, F&, const Tensor&>) ActivationFunction(F function)
+      : function_(std::move(function)) {}
+
+  Tensor operator()(const Tensor& x) const { return function_ ? function_(x) : x; }
+
+ private:
+  std::function<Tensor(const Tensor&)> function_;
+};
+
+}  // namespace tandem::nn

@@ -1,0 +1,95 @@
+#pragma once
+// Module: what has parameters, and members that have parameters.
+
+#include <concepts>
+#include <memory>
+#include <string>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+#include "tandem/nn/initializer.h"
+#include "tandem/tensor.h"
+#include "tandem/variable.h"
+
+namespace tandem::nn {
+
+namespace detail {
+struct ModuleState;
+}
+
+/// How a parameter is made.
+struct ParameterOptions {
+  bool trainable = true;
+  DType dtype = DType::f32;
+};
+
+/// The base of models and layers that are written as classes. It is a handle: copies share members and
+/// parameters.
+///
+///     struct Net : nn::Module {
+///       nn::Dense hidden = member("hidden", nn::Dense(256, "relu"));
+///       nn::Dense out = member("out", nn::Dense(10));
+///       td::Tensor operator()(td::Tensor x) const { return out(hidden(x)); }
+///     };
+///     Net net;
+///     td::Tensor y = net(x);             // "hidden/kernel" has its shape from here on
+///     auto graph = td::function(net);
+///     nn::Model model(net);              // compile, fit, evaluate, predict
+class Module {
+ public:
+  /// `name` is what a model calls it in messages and summaries; the default comes from the class.
+  explicit Module(std::string name = {});
+
+  /// The name it was given, or got in the module of which it first became a member.
+  std::string name() const;
+  /// Its place: the names from the outermost module down to it, "model/dense_1".
+  std::string path() const;
+
+  /// Every variable, each once: its own, then those of its members, in order, depth first.
+  std::vector<Variable> variables() const;
+  /// Those that gradients train.
+  std::vector<Variable> trainable_variables() const;
+  /// The variables with their names from here on, "hidden/kernel".
+  std::vector<std::pair<std::string, Variable>> named_parameters() const;
+  /// Number of elements in all variables. Layers have none before their first call.
+  int64_t parameter_count() const;
+  /// A table of the layers: names, types, output shapes, parameters. `std::cout << model.summary()`
+  std::string summary() const;
+
+  // For Tandem's own layers.
+  const std::shared_ptr<detail::ModuleState>& state() const { return state_; }
+
+ protected:
+  explicit Module(std::shared_ptr<detail::ModuleState> state) : state_(std::move(state)) {}
+
+  /// Registers a member under a name, and returns it. Errors: a name that is taken, empty or has a slash.
+  template <std::derived_from<Module> M>
+  M member(const std::string& name, M module, Location where = here()) {
+    adopt(name, module, typeid(M), where);
+    return module;
+  }
+  /// Registers a list of members as "name/0", "name/1" and so on.
+  template <std::derived_from<Module> M>
+  std::vector<M> member(const std::string& name, std::vector<M> modules, Location where = here()) {
+    adopt(name, std::vector<Module>(modules.begin(), modules.end()), typeid(M), where);
+    return modules;
+  }
+  /// The parameter of this name, made at the first call. For use in the class's own operator(), where the
+  /// input's shape is known: `td::Variable scale = parameter("scale", {x.shape().back()}, "ones");` Errors:
+  /// another shape than the first call's.
+  Variable parameter(const std::string& name, const Shape& shape, const Initializer& initializer,
+                     ParameterOptions options = {}, Location where = here()) const;
+
+  static void name_kind(const Module& module, const std::type_info& type);
+
+ private:
+  void adopt(const std::string& name, const Module& module, const std::type_info& type, Location where);
+  void adopt(const std::string& name, const std::vector<Module>& modules, const std::type_info& type,
+             Location where);
+
+  std::shared_ptr<detail::ModuleState> state_;
+};
+
+}  // namespace tandem::nn

@@ -1,0 +1,26 @@
+#pragma once
+// How public functions of this folder name themselves and the user's line in errors.
+
+#include "ops/dispatch.h"
+
+namespace tandem::nn::detail {
+
+/// The line of the outermost library call that is going on, or `where`.
+inline Location call_line(Location where) {
+  return tandem::detail::current_call_site ? *tandem::detail::current_call_site : where;
+}
+
+/// Runs `f` as the public function `name` called at `where`: operations inside count as called there, and an
+/// error without an origin gets this one.
+template <class F>
+decltype(auto) at_line(const char* name, Location where, F&& f) {
+  const CallSite site(where);
+  try {
+    return f();
+  } catch (Error& e) {
+    e.set_origin(name, call_line(where));
+    throw;
+  }
+}
+
+}  // namespace tandem::nn::detail

@@ -1,0 +1,194 @@
+#include "tandem/nn/module.h"
+
+#include <cxxabi.h>
+
+#include <algorithm>
+#include <set>
+
+#include "core/check.h"
+#include "nn/module_state.h"
+#include "ops/variable_impl.h"
+
+namespace tandem::nn {
+
+namespace detail {
+
+std::string snake_case(const std::string& name) {
+  std::string text;
+  for (size_t i = 0; i < name.size(); ++i) {
+    const bool upper = name[i] >= 'A' && name[i] <= 'Z';
+    // A word begins at a capital that follows a small letter or comes before one.
+    const bool after_small = i > 0 && name[i - 1] >= 'a' && name[i - 1] <= 'z';
+    const bool before_small = i > 0 && i + 1 < name.size() && name[i + 1] >= 'a' && name[i + 1] <= 'z';
+    if (upper && (after_small || before_small)) text += '_';
+    text += upper ? static_cast<char>(name[i] - 'A' + 'a') : name[i];
+  }
+  return text;
+}
+
+std::string ModuleState::display_name() const { return name.empty() ? snake_case(class_name()) : name; }
+
+std::string ModuleState::path() const {
+  const std::shared_ptr<ModuleState> above = parent.lock();
+  return above ? above->path() + '/' + display_name() : display_name();
+}
+
+void ModuleState::check_name(const std::string& member_name) const {
+  TD_CHECK(!member_name.empty() && member_name.find('/') == std::string::npos,
+           "a member of module {} is named \"{}\"; a name is not empty and has no slash", display_name(),
+           member_name);
+  for (const Member& m : members)
+    TD_CHECK(m.name != member_name, "module {} has two members named {}", display_name(), member_name);
+}
+
+void ModuleState::add_module(const std::string& member_name, const std::shared_ptr<ModuleState>& module,
+                             Location at) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  try {
+    check_name(member_name);
+  } catch (Error& e) {
+    e.set_origin("member", at);
+    throw;
+  }
+  members.push_back({member_name, module, {}});
+  if (!module->parent.expired()) return;  // shared: it keeps its first place
+  module->parent = weak_from_this();
+  module->name = member_name;
+  module->rename_variables();
+}
+
+// What was made before the module got its place is called after it from now on.
+void ModuleState::rename_variables() {
+  for (const Member& m : members_now()) {
+    if (m.module)
+      m.module->rename_variables();
+    else
+      m.variable.impl()->name = path() + '/' + m.name;
+  }
+}
+
+Variable ModuleState::parameter(const std::string& parameter_name, const Shape& shape,
+                                const Initializer& initializer, const ParameterOptions& options,
+                                Location at) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  for (const Member& m : members) {
+    if (m.name != parameter_name || m.module) continue;
+    TD_CHECK(m.variable.shape() == shape, "parameter {} has shape {} and is asked for with shape {}",
+             parameter_name, m.variable.shape(), shape);
+    return m.variable;
+  }
+  check_name(parameter_name);
+  TD_CHECK(shape.is_static(), "parameter {} of shape {} would have a size that is unknown while tracing",
+           parameter_name, shape);
+  // As a callable: the value is made at once even where the first call is traced.
+  const std::function<Tensor()> make = [&] { return initializer(shape, options.dtype); };
+  Variable v(make, {.name = path() + '/' + parameter_name, .trainable = options.trainable}, at);
+  members.push_back({parameter_name, nullptr, v});
+  return v;
+}
+
+void ModuleState::note_output(const Shape& shape) {
+  if (has_output_shape.load(std::memory_order_acquire)) return;
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (has_output_shape.load(std::memory_order_relaxed)) return;
+  output_shape = shape;
+  if (output_shape.rank() > 0) output_shape[0] = -1;
+  has_output_shape.store(true, std::memory_order_release);
+}
+
+namespace {
+
+void visit(const std::shared_ptr<ModuleState>& module, const std::string& path,
+           std::set<const ModuleState*>& seen, std::vector<Visit>& found) {
+  if (!seen.insert(module.get()).second) return;
+  found.push_back({path, module});
+  for (const ModuleState::Member& m : module->members_now())
+    if (m.module) visit(m.module, path.empty() ? m.name : path + '/' + m.name, seen, found);
+}
+
+}  // namespace
+
+std::vector<Visit> walk(const std::shared_ptr<ModuleState>& root) {
+  std::set<const ModuleState*> seen;
+  std::vector<Visit> found;
+  visit(root, "", seen, found);
+  return found;
+}
+
+}  // namespace detail
+
+Module::Module(std::string name) : state_(std::make_shared<detail::ModuleState>()) {
+  state_->name = state_->given_name = std::move(name);
+}
+
+std::string Module::name() const { return state_->display_name(); }
+std::string Module::path() const { return state_->path(); }
+
+std::vector<std::pair<std::string, Variable>> Module::named_parameters() const {
+  std::vector<std::pair<std::string, Variable>> result;
+  std::set<const void*> seen;
+  for (const detail::Visit& v : detail::walk(state_))
+    for (const detail::ModuleState::Member& m : v.module->members_now())
+      if (!m.module && seen.insert(m.variable.impl().get()).second)
+        result.emplace_back(v.path.empty() ? m.name : v.path + '/' + m.name, m.variable);
+  return result;
+}
+
+std::vector<Variable> Module::variables() const {
+  std::vector<Variable> result;
+  for (auto& [name, variable] : named_parameters()) result.push_back(std::move(variable));
+  return result;
+}
+
+std::vector<Variable> Module::trainable_variables() const {
+  std::vector<Variable> result = variables();
+  std::erase_if(result, [](const Variable& v) { return !v.trainable(); });
+  return result;
+}
+
+int64_t Module::parameter_count() const {
+  int64_t count = 0;
+  for (const Variable& v : variables()) count += v.shape().element_count();
+  return count;
+}
+
+Variable Module::parameter(const std::string& name, const Shape& shape, const Initializer& initializer,
+                           ParameterOptions options, Location where) const {
+  try {
+    return state_->parameter(name, shape, initializer, options, where);
+  } catch (Error& e) {
+    e.set_origin("parameter", where);
+    throw;
+  }
+}
+
+void Module::name_kind(const Module& module, const std::type_info& type) {
+  if (!module.state_->kind.empty()) return;
+  int status = 0;
+  char* text = abi::__cxa_demangle(type.name(), nullptr, nullptr, &status);
+  std::string kind = text ? text : type.name();
+  std::free(text);
+  if (const size_t arguments = kind.find('<'); arguments != std::string::npos) kind.resize(arguments);
+  if (const size_t scope = kind.rfind("::"); scope != std::string::npos) kind.erase(0, scope + 2);
+  module.state_->kind = std::move(kind);
+}
+
+void Module::adopt(const std::string& name, const Module& module, const std::type_info& type,
+                   Location where) {
+  name_kind(module, type);
+  state_->add_module(name, module.state_, where);
+}
+
+void Module::adopt(const std::string& name, const std::vector<Module>& modules, const std::type_info& type,
+                   Location where) {
+  auto list = std::make_shared<detail::ModuleState>();
+  list->kind = "list";
+  list->name = name;
+  for (size_t i = 0; i < modules.size(); ++i) {
+    name_kind(modules[i], type);
+    list->add_module(std::to_string(i), modules[i].state_, where);
+  }
+  state_->add_module(name, list, where);
+}
+
+}  // namespace tandem::nn

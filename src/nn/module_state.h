@@ -1,0 +1,63 @@
+#pragma once
+// What the copies of a Module share.
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "tandem/nn/module.h"
+
+namespace tandem::nn::detail {
+
+struct ModuleState : std::enable_shared_from_this<ModuleState> {
+  /// A parameter, or a module.
+  struct Member {
+    std::string name;
+    std::shared_ptr<ModuleState> module;
+    Variable variable;
+  };
+
+  std::string kind;        ///< the class's name; empty while nobody knows it
+  std::string given_name;  ///< by the user
+  std::string name;        ///< that, or the name in the first module that took this one; empty before
+  Location where;          ///< the line that made it
+  std::weak_ptr<ModuleState> parent;
+  std::vector<Member> members;
+  mutable std::mutex mutex;  ///< guards members after construction: two threads may make the first call
+
+  std::atomic<bool> has_output_shape = false;  ///< set last, after the first call
+  Shape output_shape;
+
+  /// The name, or the class's in snake_case.
+  std::string display_name() const;
+  std::string path() const;
+  std::string class_name() const { return kind.empty() ? "Module" : kind; }
+  void add_module(const std::string& member_name, const std::shared_ptr<ModuleState>& module, Location where);
+  /// A parameter of a known shape, made at most once.
+  Variable parameter(const std::string& parameter_name, const Shape& shape, const Initializer& initializer,
+                     const ParameterOptions& options, Location where);
+  /// Remembers the shape of the first result; its batch is unknown.
+  void note_output(const Shape& shape);
+  std::vector<Member> members_now() const {
+    const std::lock_guard<std::mutex> lock(mutex);
+    return members;
+  }
+
+ private:
+  void check_name(const std::string& member_name) const;
+  void rename_variables();
+};
+
+/// Every module once, depth first, with its path from `root`; the root's own is "".
+struct Visit {
+  std::string path;
+  std::shared_ptr<const ModuleState> module;
+};
+std::vector<Visit> walk(const std::shared_ptr<ModuleState>& root);
+
+/// "LayerNormalization" as "layer_normalization".
+std::string snake_case(const std::string& name);
+
+}  // namespace tandem::nn::detail
