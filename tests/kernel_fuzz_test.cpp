@@ -352,7 +352,7 @@ td::Shape random_shape(Random& random) {
 }  // namespace
 
 TEST(KernelFuzz, ElementPrograms) {
-  for (int seed = 0; seed < rounds(250); ++seed) {
+  for (int seed = 0; seed < rounds(150); ++seed) {
     SCOPED_TRACE(seed);
     Random random(static_cast<uint64_t>(seed));
     const Made made = make(random, false, 12);
@@ -436,7 +436,7 @@ TEST(KernelFuzz, FusedProgramsGiveTheSameBits) {
 }
 
 TEST(KernelFuzz, RowPrograms) {
-  for (int seed = 0; seed < rounds(250); ++seed) {
+  for (int seed = 0; seed < rounds(150); ++seed) {
     SCOPED_TRACE(seed);
     Random random(static_cast<uint64_t>(seed) + 2000000);
     const Made made = make(random, true, 8);

@@ -219,6 +219,20 @@ TEST(Kernel, BroadcastAndTransposedOperands) {
   }
 }
 
+TEST(Kernel, CopiesAnyLayout) {
+  for (td::Strides strides :
+       {td::Strides{35, 5, 1}, td::Strides{1, 7, 49}, td::Strides{5, 1, 40}, td::Strides{0, 3, 0}}) {
+    const td::Shape shape{40, 7, 5};
+    std::vector<uint16_t> x(4000), out(1400);
+    std::iota(x.begin(), x.end(), uint16_t{0});
+    k::copy_strided({x.data(), DType::f16, shape, strides}, out.data());
+    size_t i = 0;
+    for (int64_t a = 0; a < 40; ++a)
+      for (int64_t b = 0; b < 7; ++b)
+        for (int64_t c = 0; c < 5; ++c) ASSERT_EQ(out[i++], a * strides[0] + b * strides[1] + c * strides[2]);
+  }
+}
+
 TEST(Kernel, OutputsMayAliasInputs) {
   const DType types[] = {DType::f32, DType::f32};
   k::Builder b(types);

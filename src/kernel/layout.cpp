@@ -97,6 +97,13 @@ void gather(const PrimitiveTable& table, const Layout& layout, int size_index, c
   }
 }
 
+void copy_strided(const View& from, void* to) {
+  const int64_t count = from.shape.element_count();
+  if (count > 0)
+    gather(primitives(), Layout(from.shape, from.strides), size_index(from.dtype),
+           static_cast<const char*>(from.data), 0, count, static_cast<char*>(to));
+}
+
 void scatter(const PrimitiveTable& table, const Layout& layout, int size_index, char* data, int64_t p,
              int64_t n, const char* in) {
   const int64_t stride = layout.inner_stride(),

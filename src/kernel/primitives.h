@@ -27,7 +27,15 @@ struct ReductionPrimitive {
 
 inline constexpr int convert_base = op_count * dtype_count;
 inline constexpr int copy_base = convert_base + dtype_count * dtype_count;  ///< by dtype: a copy or a spread
-inline constexpr int primitive_count = copy_base + dtype_count;
+/// Two f32 operations at once, second(first(a, b), c): a pass over the tile less. By first and second.
+enum class PairFirst : uint8_t { add, subtract, reverse_subtract, multiply, count };
+enum class PairSecond : uint8_t { add, subtract, reverse_subtract, multiply, divide, maximum, count };
+inline constexpr int pair_base = copy_base + dtype_count;
+inline constexpr int primitive_count =
+    pair_base + static_cast<int>(PairFirst::count) * static_cast<int>(PairSecond::count);
+constexpr int pair_index(PairFirst first, PairSecond second) {
+  return pair_base + static_cast<int>(first) * static_cast<int>(PairSecond::count) + static_cast<int>(second);
+}
 
 struct PrimitiveTable {
   const char* name = "";

@@ -158,6 +158,10 @@ int cost(const Program& program);
 void run_flat(const Program& program, const void* const* inputs, uint32_t scalar_mask, void* const* outputs,
               int64_t count, int64_t first = 0);
 
+/// Copies a strided tensor into dense row-major memory. No allocation; transposed memory is read by whole
+/// cache lines.
+void copy_strided(const View& from, void* to);
+
 /// A loop nest with collapsed dimensions, ready to run many times on new addresses.
 class LoopNest {
  public:

@@ -20,6 +20,7 @@ class Scheduler {
 
   void run() {
     find_levels();
+    find_pairs();
     place();
     allocate_registers();
     find_single_primitive();
@@ -61,9 +62,90 @@ class Scheduler {
     p_.stages.resize(last_ + 1);
   }
 
+  /// Marks f32 operations that one primitive does together with the operation that alone reads them.
+  void find_pairs() {
+    absorbed_by_.assign(n_, -1);
+    absorbs_.assign(n_, -1);
+    std::vector<int> readers(n_, 0);
+    for (const Instruction& x : p_.code)
+      for (int k = 0; k < x.operand_count(); ++k) ++readers[x.operand[k]];
+    for (const OutputInfo& output : p_.outputs) ++readers[output.value];
+    PairSecond second;
+    PairFirst first;
+    for (int v = 0; v < n_; ++v)
+      for (int k = 0; k < 2 && absorbs_[v] < 0; ++k) {
+        if (!pair_second(p_.code[v], k, second)) break;
+        const int u = p_.code[v].operand[k];
+        if (pair_first(p_.code[u], first) && readers[u] == 1 && absorbs_[u] < 0 && element_[u] &&
+            element_[v] && stage_[u] == stage_[v]) {
+          absorbs_[v] = u;
+          absorbed_by_[u] = v;
+        }
+      }
+  }
+
+  /// `x` as the second of a pair whose result is its operand k.
+  static bool pair_second(const Instruction& x, int k, PairSecond& second) {
+    if (x.type != DType::f32 || x.from != DType::f32) return false;
+    switch (x.op) {
+      case Op::add:
+        second = PairSecond::add;
+        return true;
+      case Op::subtract:
+        second = k == 0 ? PairSecond::subtract : PairSecond::reverse_subtract;
+        return true;
+      case Op::multiply:
+        second = PairSecond::multiply;
+        return true;
+      case Op::divide:
+        second = PairSecond::divide;
+        return k == 0;
+      case Op::maximum:
+        second = PairSecond::maximum;
+        return true;
+      default:
+        return false;
+    }
+  }
+  bool pair_first(const Instruction& x, PairFirst& first) const {
+    if (x.type != DType::f32) return false;
+    // The pair's first operand can't be one element for all: a constant goes second.
+    const bool reversed = p_.code[x.operand[0]].op == Op::constant;
+    if (reversed && p_.code[x.operand[1]].op == Op::constant) return false;
+    switch (x.op) {
+      case Op::add:
+        first = PairFirst::add;
+        return true;
+      case Op::subtract:
+        first = reversed ? PairFirst::reverse_subtract : PairFirst::subtract;
+        return true;
+      case Op::multiply:
+        first = PairFirst::multiply;
+        return true;
+      default:
+        return false;
+    }
+  }
+  Step pair_step(int v) const {
+    const Instruction &x = p_.code[v], &u = p_.code[absorbs_[v]];
+    const int k = x.operand[0] == absorbs_[v] ? 0 : 1;
+    PairFirst first{};
+    PairSecond second{};
+    pair_first(u, first);
+    pair_second(x, k, second);
+    const int reversed = p_.code[u.operand[0]].op == Op::constant ? 1 : 0;
+    Step step{.op = x.op, .type = DType::f32, .from = DType::f32, .operands = 3};
+    step.primitive = static_cast<uint16_t>(pair_index(first, second));
+    step.source[0] = slot_[u.operand[reversed]];
+    step.source[1] = slot_[u.operand[1 - reversed]];
+    step.source[2] = slot_[x.operand[1 - k]];
+    return step;
+  }
+
   bool needs_step(int v) const {
     const Op op = p_.code[v].op;
-    return op != Op::input && op != Op::constant && op != Op::row_count && !is_reduction(op);
+    return absorbed_by_[v] < 0 && op != Op::input && op != Op::constant && op != Op::row_count &&
+           !is_reduction(op);
   }
 
   uint16_t add_slot(SlotKind kind, DType type, int index) {
@@ -95,10 +177,10 @@ class Scheduler {
     int last_input_read = -1;
     for (int v = 0; v < n_; ++v)
       for (int k = 0; k < p_.code[v].operand_count(); ++k) {
-        const int operand = p_.code[v].operand[k];
+        const int operand = p_.code[v].operand[k], reader = absorbed_by_[v] < 0 ? v : absorbed_by_[v];
         const int stage = is_reduction(p_.code[v].op) ? stage_[v] - 1 : stage_[v];
         read_until[operand] = std::max(read_until[operand], stage);
-        if (p_.code[operand].op == Op::input) last_input_read = v;
+        if (p_.code[operand].op == Op::input) last_input_read = std::max(last_input_read, reader);
       }
     for (const OutputInfo& output : p_.outputs)
       if (p_.code[output.value].op == Op::input) last_input_read = n_;  // copied at the end
@@ -107,6 +189,7 @@ class Scheduler {
     p_.element_size = 1;
     for (int v = 0; v < n_; ++v) {
       const Instruction& x = p_.code[v];
+      if (absorbed_by_[v] >= 0) continue;
       p_.element_size = std::max(p_.element_size, static_cast<int>(size_of(x.type)));
       if (x.op == Op::input) {
         slot_[v] = p_.input_slot[x.bits] = add_slot(SlotKind::input, x.type, static_cast<int>(x.bits));
@@ -129,6 +212,9 @@ class Scheduler {
       if (is_reduction(x.op)) {
         p_.stages[s - 1].reductions.push_back({x.op, x.type, slot_[x.operand[0]], slot_[v]});
         ++p_.reduction_count;
+      } else if (absorbs_[v] >= 0) {
+        p_.stages[s].steps.push_back(pair_step(v));
+        p_.stages[s].steps.back().destination = slot_[v];
       } else if (needs_step(v)) {
         add_step(element_[v] ? p_.stages[s].steps : p_.stages[s].row_steps, x, slot_[v]);
       }
@@ -235,6 +321,7 @@ class Scheduler {
   int n_, last_ = 0;
   std::vector<char> element_;  ///< by value: differs along the row
   std::vector<int> stage_;
+  std::vector<int> absorbs_, absorbed_by_;  ///< by value: the other of its pair, or -1
   std::vector<uint16_t> slot_;
 };
 

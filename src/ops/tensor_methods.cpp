@@ -9,36 +9,7 @@ namespace tandem {
 
 using detail::TensorImpl;
 
-namespace {
-
-const kernel::Program& copy_program(DType dtype) {
-  static std::atomic<const kernel::ProgramRef*> programs[dtype_count] = {};
-  auto& slot = programs[static_cast<int>(dtype)];
-  if (const kernel::ProgramRef* p = slot.load(std::memory_order_acquire)) return **p;
-  // Copying moves bits: a type of the same size without arithmetic keeps every NaN as it is.
-  const DType carrier = size_of(dtype) == 1   ? DType::u8
-                        : size_of(dtype) == 2 ? DType::u16
-                        : size_of(dtype) == 4 ? DType::u32
-                                              : DType::u64;
-  const DType inputs[] = {carrier};
-  kernel::Builder k(inputs);
-  k.output(k.input(0), carrier);
-  auto* program = new kernel::ProgramRef(k.finish());
-  const kernel::ProgramRef* none = nullptr;
-  if (slot.compare_exchange_strong(none, program)) return **program;
-  delete program;
-  return **none;
-}
-
-}  // namespace
-
-void copy_elements(const kernel::View& from, void* to) {
-  if (from.shape.element_count() == 0) return;
-  const kernel::Program& program = copy_program(from.dtype);
-  const kernel::LoopNest nest = kernel::LoopNest::elementwise(program, from.shape, {&from.strides, 1});
-  const void* in[] = {from.data};
-  nest.run(in, &to, 0, nest.unit_count());
-}
+void copy_elements(const kernel::View& from, void* to) { kernel::copy_strided(from, to); }
 
 namespace {
 
