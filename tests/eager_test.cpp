@@ -71,3 +71,9 @@ TEST(Eager, VariablesHoldValues) {
   EXPECT_EQ(v.value().item<float>(), 4);
   EXPECT_EQ((v + 1.f).item<float>(), 5);
 }
+
+TEST(Variables, AreOperandsOfAnOpsFirstCallToo) {
+  // No other test calls this op on int16: its program is not cached yet.
+  const td::Variable v(td::Tensor({3, -4}, td::int16));
+  EXPECT_EQ(td::sub(td::Tensor({1, 1}, td::int16), v).to_vector<int16_t>(), (std::vector<int16_t>{-2, 5}));
+}

@@ -181,7 +181,7 @@ TEST(Comparison, PrintsATableAndItsConclusion) {
   c.break_even_calls = 36;
   c.eager_peak_bytes = 4096;
   c.graph_peak_bytes = 1024;
-  c.eager_allocations = 2.5;
+  c.eager_allocations = 1234;
   std::ostringstream text;
   c.print(text);
   EXPECT_EQ(text.str(),
@@ -196,7 +196,7 @@ TEST(Comparison, PrintsATableAndItsConclusion) {
             "  from 10% to 90%   1.10 µs to 1.30 µs  990 ns to 1.01 µs\n"
             "  calls timed                    1,000              1,200\n"
             "peak memory                    4.0 KiB            1.0 KiB\n"
-            "allocations a call                 2.5                  0\n"
+            "allocations a call               1,234                  0\n"
             "The graph is 1.20 times as fast; the graph has paid for itself after 36 calls. The results are "
             "equal to the "
             "last bit.\n");

@@ -22,8 +22,8 @@ struct Comparison {
   std::string name;    ///< the Function's, or "function"
   std::string inputs;  ///< "(100, 28, 28) float32"
 
-  double warm_up_ns = 0;  ///< a call in each mode before all others: what the process pays once
-  double eager_first_ns = 0;
+  double warm_up_ns = 0;      ///< a call in each mode before all others: what the process pays once
+  double eager_first_ns = 0;  ///< of several first calls, the median
   double graph_first_ns = 0;  ///< the first call of a Function without traces; its parts follow
   double trace_ns = 0, optimize_ns = 0, plan_ns = 0, first_run_ns = 0;
 
@@ -37,10 +37,11 @@ struct Comparison {
   /// The largest distance between the results, and between the variables' values after a call, in units in
   /// the last place: 0 when every bit is equal.
   int64_t max_ulp = 0;
-  int64_t eager_peak_bytes = 0, graph_peak_bytes = 0;   ///< memory of tensors and plans at one time in a call
-  double eager_allocations = 0, graph_allocations = 0;  ///< blocks that a steady call takes from the heap
+  int64_t eager_peak_bytes = 0, graph_peak_bytes = 0;  ///< memory of tensors and plans at one time in a call
+  int64_t eager_allocations = 0, graph_allocations = 0;  ///< blocks that a steady call takes from the heap
 
-  /// "The graph is 1.31 times as fast; the graph has paid for itself after 12 calls. The results are equal ..."
+  /// "The graph is 1.31 times as fast; the graph has paid for itself after 12 calls. The results are equal
+  /// ..."
   std::string conclusion() const;
   /// Both modes side by side as a table, with the conclusion.
   std::string to_string() const;

@@ -282,7 +282,9 @@ void ink(const Segment& s, float softness, std::array<float, digit_pixels>& cove
       const Point p = Point{static_cast<float>(x) + 0.5f, static_cast<float>(y) + 0.5f} - s.from;
       const float t = std::clamp((p.x * along.x + p.y * along.y) * inverse, 0.f, 1.f);
       const Point off = p - t * along;
-      const float distance = std::sqrt(off.x * off.x + off.y * off.y);
+      const float distance_squared = off.x * off.x + off.y * off.y;
+      if (distance_squared > reach * reach) continue;
+      const float distance = std::sqrt(distance_squared);
       const float radius = s.radius_from + (s.radius_to - s.radius_from) * t;
       const float covered = std::clamp((radius - distance) / softness + 0.5f, 0.f, 1.f);
       float& pixel = coverage[y * digit_side + x];

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "figures.h"
+#include "tandem/data/idx.h"
 
 namespace tandem::cli {
 
@@ -23,5 +24,9 @@ struct Act {
 
 /// Act 1: `x**2` on five floats, first with a print inside, then timed.
 Act play_square();
+/// Act 2: a network of four layers, on batches of images.
+Act play_network(const data::Images& images);
+/// Act 3: training, eagerly and as a graph, from the same weights.
+Act play_training(const data::Images& images);
 
 }  // namespace tandem::cli

@@ -1,0 +1,103 @@
+// The command `tandem`, run as its users do.
+
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace {
+
+struct Outcome {
+  int status = -1;
+  std::string output;  // both streams
+};
+
+Outcome run(const std::string& arguments) {
+  std::FILE* pipe = popen((TANDEM_COMMAND " " + arguments + " 2>&1").c_str(), "r");
+  Outcome outcome;
+  std::array<char, 4096> buffer;
+  while (const size_t size = std::fread(buffer.data(), 1, buffer.size(), pipe))
+    outcome.output.append(buffer.data(), size);
+  outcome.status = WEXITSTATUS(pclose(pipe));
+  return outcome;
+}
+
+/// A file that disappears with the test.
+struct TemporaryFile {
+  std::string path =
+      (std::filesystem::temp_directory_path() / ("tandem_command_" + std::to_string(getpid()))).string();
+  ~TemporaryFile() { std::filesystem::remove(path); }
+  nlohmann::json json() const {
+    std::ifstream in(path);
+    return nlohmann::json::parse(in);
+  }
+};
+
+}  // namespace
+
+TEST(Demo, PlaysItsActsAndWritesTheirFigures) {
+  const TemporaryFile file;
+  const Outcome outcome = run("demo --json " + file.path);
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  for (const char* text :
+       {"    Tensor([ 1.  4.  9. 16. 25.], shape=(5,), dtype=float32)\n",
+        "    Tensor(\"pow:0\", shape=(5,), dtype=float32)\n", "eager 800/800 in ", "graph 800/800 in "})
+    EXPECT_NE(outcome.output.find(text), std::string::npos) << text << outcome.output;
+  EXPECT_EQ(outcome.output.find("FAILED"), std::string::npos) << outcome.output;
+
+  const nlohmann::json figures = file.json();
+  ASSERT_EQ(figures.size(), 3u);
+  for (const auto& figure : figures) {
+    EXPECT_EQ(figure["max_ulp"], 0) << figure;
+    EXPECT_EQ(figure["graph_allocations"], 0) << figure;
+    for (const char* name : {"eager_ns", "graph_ns", "eager_first_ns", "graph_first_ns"})
+      EXPECT_GT(figure[name].get<double>(), 0) << name << figure;
+    EXPECT_TRUE(figure["break_even_calls"].is_null() || figure["break_even_calls"] >= 1) << figure;
+    EXPECT_GE(figure["eager_allocations"], 0) << figure;
+  }
+  EXPECT_EQ(figures[0]["name"], "square_5");
+  EXPECT_EQ(figures[1]["name"], "mlp256x3_b100");
+  EXPECT_EQ(figures[2]["name"], "train_784_128_10");
+  EXPECT_GT(figures[2]["accuracy"].get<double>(), 0.9);
+  EXPECT_FALSE(figures[0].contains("accuracy"));
+}
+
+TEST(Demo, FailsOnDataThatIsNotThere) {
+  const Outcome outcome = run("demo --data /nowhere/at/all");
+  EXPECT_EQ(outcome.status, 1);
+  EXPECT_NE(outcome.output.find("tandem: /nowhere/at/all: no such folder\n"), std::string::npos)
+      << outcome.output;
+}
+
+TEST(Compare, MeasuresWhatIsNamed) {
+  const TemporaryFile file;
+  const Outcome outcome = run("compare chain_5 --json " + file.path);
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  const nlohmann::json figures = file.json();
+  ASSERT_EQ(figures.size(), 1u);
+  EXPECT_EQ(figures[0]["name"], "chain_5");
+  EXPECT_EQ(figures[0]["max_ulp"], 0);
+  EXPECT_NE(run("compare --list").output.find("chain_5 "), std::string::npos);
+}
+
+TEST(Command, SaysWhatItDoesNotUnderstand) {
+  const Outcome unknown = run("compare nix");
+  EXPECT_EQ(unknown.status, 1);
+  EXPECT_EQ(unknown.output,
+            "tandem: there is no 'nix' to compare; `tandem compare --list` says what there is\n");
+  EXPECT_NE(run("dance").status, 0);
+  EXPECT_NE(run("").status, 0);
+  EXPECT_EQ(run("--help").status, 0);
+  const Outcome unwritable = run("compare square_5 --json /nowhere/figures.json");
+  EXPECT_EQ(unwritable.status, 1);
+  EXPECT_NE(
+      unwritable.output.find("tandem: /nowhere/figures.json: cannot be written: No such file or directory\n"),
+      std::string::npos)
+      << unwritable.output;
+}
