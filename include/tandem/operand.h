@@ -34,9 +34,10 @@ class Dim {
   Location where_;
 };
 
-/// Symbolic dimensions are numbered downwards from here, far from any size, axis or -1 a user writes.
+/// Symbolic dimensions are numbered downwards from here, far from any size, axis or -1 a user writes, and
+/// from the lowest integers, which mean "as far as it goes" in slices.
 inline constexpr int64_t symbol_base = -(int64_t{1} << 40);
-constexpr bool is_symbol(int64_t dim) { return dim <= symbol_base; }
+constexpr bool is_symbol(int64_t dim) { return dim <= symbol_base && dim > 2 * symbol_base; }
 
 /// One argument of an operation: a Tensor, a Variable, a number, or up to 16 integers. It borrows tensors and
 /// lives no longer than the call. Its constructor captures the caller's line, which is how `a + b` knows its
@@ -66,7 +67,8 @@ class Operand {
       value_.floating = static_cast<double>(number);
     }
   }
-  Operand(Dim dim, Location where = here()) : kind_(Kind::integer), where_(where) {
+  Operand(Dim dim, Location where = here())
+      : kind_(Kind::integer), symbolic_(dim.is_symbolic()), where_(where) {
     value_.integer = dim.code();
   }
   template <class T>
@@ -92,6 +94,8 @@ class Operand {
   bool present() const { return kind_ != Kind::none; }
   bool is_tensor() const { return kind_ == Kind::tensor; }
   bool is_number() const { return kind_ >= Kind::integer && kind_ <= Kind::boolean; }
+  /// A size that is known only when the graph runs; integer() is its code.
+  bool is_symbolic_number() const { return symbolic_; }
   Location location() const { return where_; }
   void set_location(Location where) { where_ = where; }
 
@@ -112,6 +116,7 @@ class Operand {
   [[noreturn]] static void list_too_long();
 
   Kind kind_ = Kind::none;
+  bool symbolic_ = false;
   uint8_t list_size_ = 0;
   Location where_;
   union {

@@ -3,8 +3,12 @@
 
 #include "tandem/ops/activation.h"
 #include "tandem/ops/creation.h"
+#include "tandem/ops/indexing.h"
 #include "tandem/ops/linear.h"
 #include "tandem/ops/logic.h"
+#include "tandem/ops/loss.h"
 #include "tandem/ops/math.h"
+#include "tandem/ops/normalization.h"
+#include "tandem/ops/random.h"
 #include "tandem/ops/reduce.h"
 #include "tandem/ops/shape.h"

@@ -46,25 +46,36 @@ void release(TensorImpl* impl) noexcept;
 class Tensor;
 class Dim;
 
-/// One entry of an index list: an integer, a range, or `all`.
+/// One entry of an index list: a position, a range, `all` or `new_axis`. It remembers the line that wrote it.
 struct Index {
   enum class Kind : uint8_t { at, range, all, new_axis } kind = Kind::all;
-  int64_t start = 0, stop = 0, step = 1;
   bool has_start = false, has_stop = false;
+  int64_t start = 0, stop = 0, step = 1;
+  Location where = {};
 
   constexpr Index() = default;
-  constexpr Index(int64_t i) : kind(Kind::at), start(i) {}
-  constexpr Index(int i) : Index(static_cast<int64_t>(i)) {}
-  /// `{1, 5}`: from 1 up to, not including, 5.
-  constexpr Index(int64_t from, int64_t to, int64_t by = 1)
-      : kind(Kind::range), start(from), stop(to), step(by), has_start(true), has_stop(true) {}
+  template <class T>
+  requires(std::is_integral_v<T> && !std::is_same_v<T, bool>) constexpr Index(T position,
+                                                                              Location where = here())
+      : kind(Kind::at), start(static_cast<int64_t>(position)), where(where) {}
+  /// `{1, 5}`: from 1 up to, not including, 5; `{5, 1, -2}` goes backwards.
+  template <class T, class U>
+  requires(std::is_convertible_v<T, int64_t>&& std::is_convertible_v<U, int64_t>) constexpr Index(
+      const T& from, const U& to, int64_t by = 1, Location where = here())
+      : kind(Kind::range),
+        has_start(true),
+        has_stop(true),
+        start(static_cast<int64_t>(from)),
+        stop(static_cast<int64_t>(to)),
+        step(by),
+        where(where) {}
   constexpr explicit Index(Kind k) : kind(k) {}
 };
 inline constexpr Index all{Index::Kind::all};
 inline constexpr Index new_axis{Index::Kind::new_axis};
-/// `from(2)`: everything from position 2 on.
-constexpr Index from(int64_t start, int64_t step = 1) {
-  Index i(start, 0, step);
+/// `from(2)`: everything from position 2 on; `from(-1, -1)`: everything, backwards.
+constexpr Index from(int64_t start, int64_t step = 1, Location where = here()) {
+  Index i(start, 0, step, where);
   i.has_stop = false;
   return i;
 }
@@ -175,15 +186,19 @@ class Tensor {
   /// Converts the elements, as `td::cast`.
   Tensor to(DType dtype, Location where = here()) const;
 
-  /// `x[i]`: the i-th entry along the first dimension (negative counts from the end).
-  Tensor operator[](int64_t i) const;
-  /// `x[{td::all, {1, 5}, -1}]`.
+  /// `x[i]`: the i-th entry along the first dimension (negative counts from the end), as a view.
+  /// Errors: a position out of range.
+  Tensor operator[](const Index& index) const;
+  /// `x[{td::all, {1, 5}, -1}]`: an entry a dimension, those left out are whole. Positions drop their
+  /// dimension, ranges are cut to fit, `td::new_axis` adds a dimension of size 1. A view.
   Tensor operator[](std::initializer_list<Index> indices) const;
 
   explicit operator bool() const = delete;
 
   // For Tandem's own layers.
   detail::TensorImpl* impl() const { return impl_; }
+  /// Gives up the reference without dropping it.
+  detail::TensorImpl* detach() { return std::exchange(impl_, nullptr); }
   static Tensor adopt(detail::TensorImpl* impl) {
     Tensor t;
     t.impl_ = impl;

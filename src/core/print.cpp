@@ -45,10 +45,27 @@ std::string digits_of(T v, std::chars_format format) {
   return s;
 }
 
+// Half and bfloat16 have fewer digits than the float that holds them: the shortest decimal number that
+// rounds to v.
+template <class T>
+double shortest(T v) {
+  const float exact = static_cast<float>(v);
+  char text[64];
+  for (int digits = 0; digits < 8; ++digits) {
+    const auto end =
+        std::to_chars(text, text + sizeof(text), exact, std::chars_format::scientific, digits).ptr;
+    double candidate = 0;
+    std::from_chars(text, end, candidate);
+    if (T(static_cast<float>(candidate)) == v) return candidate;
+  }
+  return exact;
+}
+
 struct Printer {
   const TensorImpl& t;
   bool summarise = false, scientific = false;
-  size_t left = 0, right = 0;  // widths before and after the point; `left` alone for integers
+  // Widths before and after the point (`left` alone for integers), and digits of the exponent.
+  size_t left = 0, right = 0, exponent = 0;
   std::string out = "Tensor(";
 
   double real(int64_t offset) const {
@@ -91,24 +108,34 @@ struct Printer {
     if (std::isnan(v)) return "nan";
     if (std::isinf(v)) return v < 0 ? "-inf" : "inf";
     const auto format = scientific ? std::chars_format::scientific : std::chars_format::fixed;
+    if (t.dtype == DType::f16) return digits_of(shortest(load<Half>(t, offset)), format);
+    if (t.dtype == DType::bf16) return digits_of(shortest(load<BFloat16>(t, offset)), format);
     if (t.dtype == DType::f64) return digits_of(v, format);
     return digits_of(static_cast<float>(v), format);
   }
 
+  // Width of a number: sign and digits, the point, the fraction, "e+" and the exponent.
+  size_t number_width() const { return left + 1 + right + (scientific ? 2 + exponent : 0); }
+
   std::string element(int64_t offset) const {
     std::string s = raw(offset);
-    if (!is_floating(t.dtype)) return std::string(left - s.size(), ' ') + s;
     const size_t point = s.find('.');
-    if (point == std::string::npos) {  // nan, inf
-      const size_t width = left + 1 + right;
+    if (point == std::string::npos) {  // integers, bool, nan, inf
+      const size_t width = is_floating(t.dtype) ? number_width() : left;
       return s.size() < width ? std::string(width - s.size(), ' ') + s : s;
     }
-    if (scientific) {
-      const size_t e = s.find('e');
-      s.insert(e, std::string(right - (e - point - 1), '0'));
-      return std::string(left - point, ' ') + s;
-    }
-    return std::string(left - point, ' ') + s + std::string(right - (s.size() - point - 1), ' ');
+    if (!scientific)
+      return std::string(left - point, ' ') + s + std::string(right - (s.size() - point - 1), ' ');
+    // All numbers show as many digits, true ones rather than zeros.
+    char text[64];
+    const auto end = std::to_chars(text, text + sizeof(text), real(offset), std::chars_format::scientific,
+                                   static_cast<int>(right))
+                         .ptr;
+    s.assign(text, end);
+    const size_t e = s.find('e');
+    s.insert(e + 2, std::string(exponent - (s.size() - e - 2), '0'));
+    if (right == 0) s.insert(e, ".");
+    return std::string(left - point, ' ') + s;
   }
 
   template <class F>
@@ -122,15 +149,22 @@ struct Printer {
   }
 
   void measure() {
-    double largest = 0, smallest = INFINITY;
+    if (t.dtype == DType::boolean) {
+      left = t.shape.rank() == 0 ? 4 : 5;
+      return;
+    }
     if (is_floating(t.dtype)) {
+      double largest = 0, smallest = INFINITY;
       each(0, 0, [&](int64_t offset) {
         const double v = std::abs(real(offset));
         if (!std::isfinite(v) || v == 0) return;
         largest = std::max(largest, v);
         smallest = std::min(smallest, v);
       });
-      scientific = largest >= 1e8 || (largest > 0 && (smallest < 1e-4 || largest / smallest > 1000));
+      // As NumPy, in the numbers' own precision: 1 / 0.001f is no more than 1000.
+      const double ratio = t.dtype == DType::f64 ? largest / smallest
+                                                 : static_cast<float>(largest) / static_cast<float>(smallest);
+      scientific = largest >= 1e8 || (largest > 0 && (smallest < 1e-4 || ratio > 1000));
     }
     size_t special = 0;
     each(0, 0, [&](int64_t offset) {
@@ -144,43 +178,47 @@ struct Printer {
         left = std::max(left, point);
         const size_t e = std::min(s.find('e'), s.size());
         right = std::max(right, e - point - 1);
+        if (e < s.size()) exponent = std::max(exponent, s.size() - e - 2);
       }
     });
-    if (special > left + 1 + right) left = special - 1 - right;
+    // A word too wide for the numbers makes room to their left.
+    if (special > number_width()) left += special - number_width();
+  }
+
+  // Ends the line, without the blanks that only lined columns up.
+  void break_line(size_t count, int indent) {
+    while (out.back() == ' ') out.pop_back();
+    out.append(count, '\n');
+    out.append(static_cast<size_t>(indent), ' ');
   }
 
   void nested(int axis, int64_t offset, int indent) {
-    if (axis == t.shape.rank()) {
+    const int rank = t.shape.rank();
+    if (axis == rank) {
       out += element(offset);
       return;
     }
     out += '[';
     const int64_t n = t.shape[axis];
-    const bool last = axis == t.shape.rank() - 1;
-    size_t line_start = out.rfind('\n') == std::string::npos ? 0 : out.rfind('\n') + 1;
+    const bool last = axis == rank - 1;
+    // One column is kept free for each closing bracket.
+    const auto width = static_cast<size_t>(line_width - rank);
     for (int64_t i = 0; i < n; ++i) {
       const bool gap = summarise && n > 2 * edge_items && i == edge_items;
       if (gap) i = n - edge_items;
       for (int part = gap ? 0 : 1; part < 2; ++part) {  // the dots, then the element after them
-        if (i > 0) {
-          if (!last) {
-            out.append(static_cast<size_t>(t.shape.rank() - 1 - axis), '\n');
-            out.append(static_cast<size_t>(indent + 1), ' ');
-          } else {
-            const std::string next = part == 0 ? "..." : element(offset + i * t.strides[axis]);
-            if (out.size() - line_start + 1 + next.size() > line_width) {
-              out += '\n';
-              line_start = out.size();
-              out.append(static_cast<size_t>(indent + 1), ' ');
-            } else {
-              out += ' ';
-            }
-          }
-        }
-        if (part == 0)
+        if (i > 0 && !last) break_line(static_cast<size_t>(rank - 1 - axis), indent + 1);
+        if (last) {
+          const std::string word = part == 0 ? "..." : element(offset + i * t.strides[axis]);
+          if (i > 0) out += ' ';
+          const size_t line = out.size() - (out.rfind('\n') + 1);
+          if (line + word.size() > width && line > static_cast<size_t>(indent + 1)) break_line(1, indent + 1);
+          out += word;
+        } else if (part == 0) {
           out += "...";
-        else
+        } else {
           nested(axis + 1, offset + i * t.strides[axis], indent + 1);
+        }
       }
     }
     out += ']';
@@ -192,7 +230,9 @@ struct Printer {
     } else {
       summarise = t.count > threshold;
       measure();
-      if (t.shape.rank() == 0 && is_floating(t.dtype) && left + right > 0) {
+      if (t.count == 0) {
+        out += "[]";
+      } else if (t.shape.rank() == 0 && is_floating(t.dtype) && left + right > 0) {
         // A lone number always shows a digit after the point, as NumPy's scalars do.
         std::string s = element(0);
         if (!s.empty() && s.back() == '.') s += '0';

@@ -332,6 +332,7 @@ Value Builder::input(int i) {
   const Value raw = emit(*this, Op::input, type, type, {}, static_cast<uint64_t>(i));
   return is_storage(type) ? widen(raw) : raw;
 }
+int Builder::input_count() const { return static_cast<int>(state_->inputs.size()); }
 Value Builder::constant(DType type, double value) { return constant_bits(type, bits_of(type, value)); }
 Value Builder::constant_bits(DType type, uint64_t bits) {
   TD_ASSERT(!is_storage(type));

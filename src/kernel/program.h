@@ -125,6 +125,7 @@ class Builder {
   Builder& operator=(const Builder&) = delete;
 
   Value input(int i);
+  int input_count() const;
   Value constant(DType type, double value);
   Value constant_bits(DType type, uint64_t bits);
   /// Adds an output; the value is converted to `dtype` when stored (a row scalar gives one element

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "ops/dispatch.h"
+#include "ops/elements.h"
 #include "ops/families.h"
-#include "ops/with_type.h"
 #include "runtime/parallel.h"
 #include "tandem/ops/activation.h"
 #include "tandem/ops/creation.h"
@@ -67,7 +67,7 @@ struct Arg : NotDifferentiable {
     const kernel::View& x = k.inputs[0];
     const AxisLayout axis(x.shape, InferContext::normalize_axis(a.axis, x.shape.rank()));
     int64_t* out = k.out<int64_t>(0);
-    with_type(x.dtype, [&]<class T>(T) {
+    with_element(x.dtype, [&]<class T>(T) {
       find_extremes(k.in<T>(0), axis, largest, a.select_last_index,
                     [=](int64_t row, int64_t position) { out[row] = position; });
     });
@@ -106,7 +106,7 @@ struct Hardmax {
     const kernel::View& x = k.inputs[0];
     const AxisLayout axis(x.shape, InferContext::normalize_axis(a.axis, x.shape.rank()));
     if (x.shape.element_count() == 0) return;
-    with_type(x.dtype, [&]<class T>(T) {
+    with_element(x.dtype, [&]<class T>(T) {
       T* out = k.out<T>(0);
       std::fill_n(out, x.shape.element_count(), T());
       find_extremes(k.in<T>(0), axis, true, false, [=](int64_t row, int64_t position) {

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <tuple>
@@ -110,6 +111,10 @@ inline void from_value(const AttributeValue& v, Word& to) {
 inline void from_value(const AttributeValue& v, std::string& to) { to = expect<std::string>(v); }
 inline void from_value(const AttributeValue& v, Dims& to) { to = Dims(expect<std::vector<int64_t>>(v)); }
 inline void from_value(const AttributeValue& v, Tensor& to) { to = expect<Tensor>(v); }
+template <class T>
+void from_value(const AttributeValue& v, std::optional<T>& to) {
+  from_value(v, to.emplace());
+}
 
 inline size_t mix(size_t seed, size_t v) { return (seed ^ v) * 0x9e3779b97f4a7c15ull + (seed >> 29); }
 inline size_t hash_of(int64_t v) { return static_cast<size_t>(v); }
@@ -123,6 +128,10 @@ inline size_t hash_of(const Dims& v) {
   size_t h = static_cast<size_t>(v.size());
   for (int64_t x : v) h = mix(h, static_cast<size_t>(x));
   return h;
+}
+template <class T>
+size_t hash_of(const std::optional<T>& v) {
+  return v ? mix(1, hash_of(*v)) : 0;
 }
 inline size_t hash_of(const Tensor& v) { return std::hash<const void*>()(v.impl()); }
 
@@ -145,6 +154,18 @@ inline constexpr bool is_opaque = false;
 template <class A>
 requires requires { A::opaque; }
 inline constexpr bool is_opaque<A> = A::opaque;
+
+template <class T>
+void visit_value(std::string_view name, const T& v,
+                 const std::function<void(std::string_view, const AttributeValue&)>& visit) {
+  visit(name, to_value(v));
+}
+// An attribute that was left out has no value to show.
+template <class T>
+void visit_value(std::string_view name, const std::optional<T>& v,
+                 const std::function<void(std::string_view, const AttributeValue&)>& visit) {
+  if (v) visit(name, to_value(*v));
+}
 
 template <class A, class F>
 void each_field(F&& f) {
@@ -178,7 +199,7 @@ inline constexpr AttributeType attribute_type = {
     },
     [](const void* a, const std::function<void(std::string_view, const AttributeValue&)>& visit) {
       detail::each_field<A>(
-          [&](const auto& f) { visit(f.name, detail::to_value(static_cast<const A*>(a)->*f.member)); });
+          [&](const auto& f) { detail::visit_value(f.name, static_cast<const A*>(a)->*f.member, visit); });
     },
     [](void* a, std::string_view name, const AttributeValue& value) {
       bool found = false;

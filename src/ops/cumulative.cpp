@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "ops/dispatch.h"
+#include "ops/elements.h"
 #include "ops/families.h"
-#include "ops/with_type.h"
 #include "runtime/parallel.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/logic.h"
@@ -49,8 +49,7 @@ struct Cumulative {
   static constexpr std::array<InputDef, 2> inputs{
       {{"x", types::numeric}, {"axis", types::index, 1, InputDef::parameter}}};
   static int axis_of(const KernelContext& k) {
-    const int64_t axis = k.inputs[1].dtype == DType::i32 ? *k.in<int32_t>(1) : *k.in<int64_t>(1);
-    return InferContext::normalize_axis(axis, k.inputs[0].shape.rank());
+    return InferContext::normalize_axis(integer_at(k.inputs[1], 0), k.inputs[0].shape.rank());
   }
   static void infer(InferContext& c) {
     Integers axis;
@@ -78,7 +77,7 @@ struct CumSum : Cumulative {
   static constexpr int since = 14;
   static void kernel(const KernelContext& k, const Attributes& a) {
     const AxisLayout axis(k.inputs[0].shape, axis_of(k));
-    with_type(k.inputs[0].dtype, [&]<class T>(T) {
+    with_element(k.inputs[0].dtype, [&]<class T>(T) {
       accumulate(k.in<T>(0), k.out<T>(0), axis, a, T(), [](auto total, auto x) {
         if constexpr (std::is_integral_v<decltype(x)>)
           return static_cast<decltype(x)>(static_cast<uint64_t>(total) + static_cast<uint64_t>(x));
@@ -97,7 +96,7 @@ struct CumProd : Cumulative {
   static constexpr int since = 26;
   static void kernel(const KernelContext& k, const Attributes& a) {
     const AxisLayout axis(k.inputs[0].shape, axis_of(k));
-    with_type(k.inputs[0].dtype, [&]<class T>(T) {
+    with_element(k.inputs[0].dtype, [&]<class T>(T) {
       T one;
       if constexpr (std::is_integral_v<T>)
         one = 1;

@@ -27,6 +27,7 @@ struct StopGradient : NotDifferentiable {
 
 struct CustomGradient {
   static constexpr std::string_view name = "CustomGradient", domain = "ai.tandem";
+  static constexpr uint32_t traits = pass_through;
   using Attributes = CustomGradientAttributes;
   static constexpr std::array<InputDef, 2> inputs{
       {{"value"}, {"arguments", types::all, -1, InputDef::variadic}}};
@@ -69,12 +70,12 @@ Tensor stop_gradient(const Operand& x) { return dispatch<StopGradient>({}, x); }
 Tensor custom_gradient(const std::function<CustomGradientResult(std::vector<Tensor>)>& body,
                        const std::vector<Tensor>& arguments, Location where) {
   const CallSite site(where);
-  std::vector<Tensor> cut;
-  for (const Tensor& x : arguments) cut.push_back(stop_gradient(x));
-  CustomGradientResult result = body(std::move(cut));
+  // The body is recorded although only its rule counts: what the rule captures is differentiated a second
+  // time.
+  CustomGradientResult result = body(arguments);
   const CustomGradientAttributes a{
       std::make_shared<const std::function<std::vector<Tensor>(const Tensor&)>>(std::move(result.backward))};
-  // Cut again: what the body captured from outside is not differentiated either.
+  // The value is cut from what computed it, arguments and captured tensors alike.
   const Tensor value = stop_gradient(result.value);
   std::vector<Operand> operands{value};
   for (const Tensor& x : arguments) operands.emplace_back(x);

@@ -15,6 +15,9 @@ namespace tandem {
 /// Base of ops without a gradient: their inputs' gradient is none.
 struct NotDifferentiable {};
 
+/// Base of ops that are differentiated through the ops of their decomposition.
+struct Composite {};
+
 /// Base of element-wise ops: equal dtypes, broadcasting, samples by arity. `expression` takes one to three
 /// kernel values, after the attributes where there are any.
 struct Elementwise {
@@ -205,10 +208,11 @@ template <class Op>
 concept CompleteOp = requires {
   Op::name;
 }
-&&(detail::HasGradient<Op> || std::derived_from<Op, NotDifferentiable>)&&(
-    detail::HasExpression<Op> || detail::HasRows<Op> || detail::HasKernel<Op> || detail::HasView<Op> ||
-    detail::HasRunTensors<Op> ||
-    detail::HasDecomposition<Op>)&&(detail::HasInfer<Op> || std::derived_from<Op, Elementwise>);
+&&(detail::HasGradient<Op> || std::derived_from<Op, NotDifferentiable> ||
+   (std::derived_from<Op, Composite> && detail::HasDecomposition<Op>)) &&
+    (detail::HasExpression<Op> || detail::HasRows<Op> || detail::HasKernel<Op> || detail::HasView<Op> ||
+     detail::HasRunTensors<Op> ||
+     detail::HasDecomposition<Op>)&&(detail::HasInfer<Op> || std::derived_from<Op, Elementwise>);
 
 template <CompleteOp Op>
 constexpr OpDef make_op();

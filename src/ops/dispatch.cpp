@@ -6,6 +6,7 @@
 
 #include "ops/executable.h"
 #include "ops/variable_impl.h"
+#include "tandem/ops/shape.h"
 
 namespace tandem {
 
@@ -66,6 +67,7 @@ const InputDef& input_def(const OpDef& op, int i) {
 
 // A number takes the dtype of the tensor it meets; a fraction does not fit an integer.
 uint64_t number_bits(const Operand& o, DType dtype) {
+  if (o.is_symbolic_number()) return 0;  // its number is known when the graph runs
   auto pack = []<class T>(T v) {
     uint64_t bits = 0;
     std::memcpy(&bits, &v, sizeof(T));
@@ -170,6 +172,7 @@ void resolve(const OpDef& op, Operands operands, SmallVector<Argument, 8>& argum
       const DType natural = def.flags & InputDef::parameter            ? DType::i64
                             : o.kind() == Operand::Kind::floating      ? DType::f32
                             : o.kind() == Operand::Kind::boolean       ? DType::boolean
+                            : o.is_symbolic_number()                   ? DType::i32
                             : std::abs(o.integer()) < int64_t{1} << 31 ? DType::i32
                                                                        : DType::i64;
       a.dtype = def.types & type_bit(natural)      ? natural
@@ -271,7 +274,7 @@ bool InferContext::constant_number(int i, double& value) const {
   const Argument& a = inputs_[static_cast<size_t>(i)];
   if (!a.tensor) {
     value = a.operand->floating();
-    return true;
+    return !a.operand->is_symbolic_number();
   }
   const Tensor t = value_of(a, known_);
   if (!t.defined() || t.size() != 1) return false;
@@ -322,9 +325,14 @@ void infer(InferContext& context, const void* attributes) { context.op().infer(c
 Tensor materialize(const Argument& a) {
   if (!a.present()) return {};
   if (a.tensor) return Tensor::share(a.tensor);
-  if (a.operand->kind() == Operand::Kind::list)
-    return detail::from_bytes(a.operand->list(), DType::i64, static_cast<size_t>(a.operand->list_size()),
-                              {a.operand->list_size()});
+  const Operand& o = *a.operand;
+  if (o.kind() == Operand::Kind::list) {
+    // A trace knows where to read sizes that have no number yet.
+    if (current_mode() && std::any_of(o.list(), o.list() + o.list_size(), is_symbol)) return identity(o);
+    return detail::from_bytes(o.list(), DType::i64, static_cast<size_t>(o.list_size()), {o.list_size()});
+  }
+  if (o.is_symbolic_number() && current_mode())
+    return cast(squeeze(identity(Operand({o.integer()}, o.location())), {0}), a.dtype);
   return detail::from_bytes(&a.number_bits, a.dtype, 1, {});
 }
 
@@ -345,6 +353,7 @@ Tensor to_tensor(const Operand& operand, std::optional<DType> dtype) {
     a.dtype = dtype                                            ? *dtype
               : operand.kind() == Operand::Kind::floating      ? DType::f32
               : operand.kind() == Operand::Kind::boolean       ? DType::boolean
+              : operand.is_symbolic_number()                   ? DType::i32
               : std::abs(operand.integer()) < int64_t{1} << 31 ? DType::i32
                                                                : DType::i64;
     a.number_bits = number_bits(operand, a.dtype);
@@ -424,17 +433,21 @@ View view_of(const Argument& a) {
 
 void evaluate_view(const OpDef& op, const void* attributes, const InferContext& context,
                    const Argument& source, Tensors& outputs) {
-  const Spec& spec = context.outputs()[0];
   Tensor input = materialize(source);
-  ViewResult result;
-  if (!op.view(context, attributes, view_of(input.impl()), spec.shape, result)) {
-    input = input.contiguous();
-    TD_ASSERT(op.view(context, attributes, view_of(input.impl()), spec.shape, result));
+  for (size_t i = 0; i < context.outputs().size(); ++i) {
+    const Spec& spec = context.outputs()[i];
+    ViewResult result;
+    result.output = static_cast<int>(i);
+    if (!op.view(context, attributes, view_of(input.impl()), spec.shape, result)) {
+      input = input.contiguous();
+      result.strides = {};
+      TD_ASSERT(op.view(context, attributes, view_of(input.impl()), spec.shape, result));
+    }
+    void* data = static_cast<std::byte*>(input.impl()->data) +
+                 result.offset * static_cast<int64_t>(size_of(spec.dtype));
+    outputs.push_back(
+        Tensor::adopt(detail::make_view(input.impl(), data, spec.dtype, spec.shape, result.strides)));
   }
-  void* data =
-      static_cast<std::byte*>(input.impl()->data) + result.offset * static_cast<int64_t>(size_of(spec.dtype));
-  outputs.push_back(
-      Tensor::adopt(detail::make_view(input.impl(), data, spec.dtype, spec.shape, result.strides)));
 }
 
 void check_not_symbolic(std::span<const Argument> arguments) {

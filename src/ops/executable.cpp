@@ -107,6 +107,15 @@ Executable prepare(const OpDef& op, const AttributeBox& attributes, const InferC
   return e;
 }
 
+Executable prepare_elementwise(const OpDef& op, kernel::ProgramRef program, const Shape& shape,
+                               std::span<const View> inputs) {
+  Executable e;
+  e.op = &op;
+  e.program = std::move(program);
+  prepare_elementwise(e, shape, inputs);
+  return e;
+}
+
 void run(const Executable& e, std::span<const View> inputs, std::span<const View> outputs) {
   if (!e.program) {
     e.op->kernel({inputs, outputs}, e.attributes.get());

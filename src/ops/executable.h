@@ -27,6 +27,10 @@ bool is_program_input(const OpDef& op, int i);
 Executable prepare(const OpDef& op, const AttributeBox& attributes, const InferContext& context,
                    std::span<const kernel::View> inputs, std::span<const Spec> outputs);
 
+/// The same for an element-wise program whose inputs are all data.
+Executable prepare_elementwise(const OpDef& op, kernel::ProgramRef program, const Shape& shape,
+                               std::span<const kernel::View> inputs);
+
 /// Runs it on views with the same dtypes, shapes and strides.
 void run(const Executable& executable, std::span<const kernel::View> inputs,
          std::span<const kernel::View> outputs);

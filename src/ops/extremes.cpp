@@ -21,7 +21,7 @@ struct Several : Elementwise {
 
 struct Extreme : Several {
   static constexpr int since = 13;
-  static constexpr uint32_t traits = commutative;
+  static constexpr uint32_t traits = commutative | associative;
   // Ties share the gradient equally.
   static Tensors gradient(const Gradient& g) {
     SmallVector<Tensor, 4> is_chosen;

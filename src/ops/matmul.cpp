@@ -116,12 +116,87 @@ struct MatMul {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<MatMul>};
+/// Two matrices and a sum, as BLAS names it: the product is MatMul's, bit for bit.
+struct Gemm {
+  static constexpr std::string_view name = "Gemm";
+  static constexpr int since = 13;
+  static constexpr TypeSet types = types::floating | type_bit(DType::u32) | type_bit(DType::u64) |
+                                   type_bit(DType::i32) | type_bit(DType::i64);
+  struct Attributes {
+    float alpha = 1, beta = 1;
+    bool transpose_a = false, transpose_b = false;
+    static constexpr auto fields() {
+      return std::tuple{field("alpha", &Attributes::alpha), field("beta", &Attributes::beta),
+                        field("transA", &Attributes::transpose_a), field("transB", &Attributes::transpose_b)};
+    }
+  };
+  static constexpr std::array<InputDef, 3> inputs{
+      {{"A", types}, {"B", types}, {"C", types, 0, InputDef::optional}}};
+
+  static void infer(InferContext& c, const Attributes& a) {
+    for (int i : {0, 1})
+      TD_CHECK(c.rank(i) == 2, "{} has shape {}; a matrix is needed", inputs[i].name, c.shape(i));
+    const int64_t m = c.shape(0)[a.transpose_a ? 1 : 0], ka = c.shape(0)[a.transpose_a ? 0 : 1];
+    const int64_t kb = c.shape(1)[a.transpose_b ? 1 : 0], n = c.shape(1)[a.transpose_b ? 0 : 1];
+    TD_CHECK(ka == kb || ka < 0 || kb < 0, "shapes {} and {} do not multiply: inner sizes {} and {} differ",
+             c.shape(0), c.shape(1), ka, kb);
+    const Shape product{m, n};
+    if (c.has(2)) {
+      const Shape& added = c.shape(2);
+      bool fits = added.rank() <= 2;
+      for (int i = 1; fits && i <= added.rank(); ++i) {
+        const int64_t own = added[added.rank() - i], size = product[2 - i];
+        fits = own == 1 || own == size || own < 0 || size < 0;
+      }
+      TD_CHECK(fits, "C of shape {} does not broadcast to the product's shape {}", added, product);
+    }
+    c.output(c.dtype(0), product);
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    Tensor y = matmul(a.transpose_a ? transpose(in[0]) : in[0], a.transpose_b ? transpose(in[1]) : in[1]);
+    if (a.alpha != 1) y = y * a.alpha;
+    if (in.size() > 2 && in[2].defined() && a.beta != 0) y = y + (a.beta == 1 ? in[2] : in[2] * a.beta);
+    return {y};
+  }
+  static Tensors gradient(const Gradient& g, const Attributes& a) {
+    const Tensor &x = g.x(0), &y = g.x(1), dy = g.dy();
+    const Tensor scaled = a.alpha == 1 ? dy : dy * a.alpha;
+    Tensors result{{}, {}, {}};
+    if (g.needs(0)) {
+      const Tensor d = matmul(scaled, a.transpose_b ? y : transpose(y));
+      result[0] = a.transpose_a ? transpose(d) : d;
+    }
+    if (g.needs(1)) {
+      const Tensor d = matmul(a.transpose_a ? x : transpose(x), scaled);
+      result[1] = a.transpose_b ? transpose(d) : d;
+    }
+    if (g.needs(2)) result[2] = sum_to(a.beta == 1 ? dy : dy * a.beta, g.x(2).shape());
+    result.resize(g.input_count());
+    return result;
+  }
+  static std::vector<Sample> samples() {
+    const Tensor a({{1.f, 2.f, 3.f}, {-1.f, 0.5f, 2.f}}), b({{1.f, 0.f}, {2.f, -1.f}, {0.5f, 1.f}});
+    const Tensor row({0.5f, -1.f}), column({{2.f}, {1.f}});
+    const Attributes first{.alpha = 0.5f, .transpose_a = true}, second{.beta = 2, .transpose_b = true};
+    const auto box = [](const Attributes& x) { return AttributeBox(attribute_type<Attributes>, &x); };
+    return {{{a, b}, {}},
+            {{a, b, row}, {}},
+            {{transpose(a), b, column}, box(first)},
+            {{a, transpose(b), Tensor(3.f)}, box(second)},
+            {{a, b, row}, box({.beta = 0})}};
+  }
+};
+
+constexpr const OpDef* table[] = {&op_def<MatMul>, &op_def<Gemm>};
 
 }  // namespace
 
 std::span<const OpDef* const> matmul_ops() { return table; }
 
 Tensor matmul(const Operand& a, const Operand& b) { return dispatch<MatMul>({}, a, b); }
+Tensor gemm(const Operand& a, const Operand& b, const Operand& c, float alpha, float beta, bool transpose_a,
+            bool transpose_b) {
+  return dispatch<Gemm>({alpha, beta, transpose_a, transpose_b}, a, b, c);
+}
 
 }  // namespace tandem

@@ -78,6 +78,12 @@ enum Trait : uint32_t {
   shape_only = 1 << 13,     ///< the value follows from the input shapes alone
   keeps_symbols = 1 << 14,  ///< each entry of the result is an entry, or a size, of the inputs
   composite = 1 << 15,      ///< lowers through its decomposition only; make_op sets it
+  keeps_order = 1 << 16,    ///< the result is input 0 under another shape, elements in the same order
+  permutes = 1 << 17,       ///< the result is input 0 with its dimensions in another order; a view
+  broadcasts = 1 << 18,     ///< the result is input 0 broadcast to another shape
+  associative = 1 << 19,    ///< variadic: f(x) == x and f(f(a, b), c) == f(a, f(b, c)) == f(a, b, c)
+  converts = 1 << 20,       ///< element-wise; each element becomes the result's dtype
+  keeps_single = 1 << 21,   ///< a reduction that gives one element back unchanged
 };
 
 /// One resolved argument: what inference and kernels see of an operand.
@@ -187,12 +193,14 @@ struct Sample {
   AttributeBox attributes;
   bool gradient = true;         ///< check the gradient here (false at kinks and ties)
   bool second_gradient = true;  ///< and the gradient's gradient
+  bool unknown_sizes = true;    ///< trace it with unknown sizes too (false where the rank depends on one)
 };
 
 /// Strides and offset of an output that shares its input's buffer.
 struct ViewResult {
   Strides strides;
   int64_t offset = 0;  ///< elements
+  int output = 0;      ///< which output is asked for: set by the caller
 };
 
 struct OpDef {

@@ -5,6 +5,7 @@
 #include "kernel/math.h"
 #include "ops/dispatch.h"
 #include "ops/families.h"
+#include "ops/reduction.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/logic.h"
 #include "tandem/ops/math.h"
@@ -103,14 +104,6 @@ struct Reduction {
 
 Operand axes_of(const Gradient& g) { return g.has(1) ? Operand(g.x(1)) : Operand(); }
 
-/// v divided by the number of elements of x that went into one of y.
-Tensor divided_by_count(const Tensor& v, const Tensor& x, const Tensor& y) {
-  if (x.shape().is_static() && y.shape().is_static())
-    return v / (x.shape().element_count() / std::max<int64_t>(1, y.shape().element_count()));
-  const auto count = [](const Tensor& t) { return reduce_prod(shape_of(t)); };
-  return v / cast(count(x) / maximum(count(y), 1), v.dtype());
-}
-
 Tensor ramp(const Shape& shape) {
   std::vector<float> v(static_cast<size_t>(shape.element_count()));
   for (size_t i = 0; i < v.size(); ++i) v[i] = 0.25f * static_cast<float>((i * 7) % 11) - 1;
@@ -144,6 +137,7 @@ std::vector<Sample> reduction_samples(Tensor (*make)(const Shape&), bool empty =
 /// Sums and means: integers as ONNX has them, and in their own dtype.
 struct ReduceSum : Reduction {
   static constexpr std::string_view name = "ReduceSum";
+  static constexpr uint32_t traits = keeps_single;
   static void rows(Builder& k, const Attributes&, std::span<const Spec> outputs) {
     k.output(kernel::reduce_sum(k.input(0)), outputs[0].dtype);
   }
@@ -155,6 +149,7 @@ struct ReduceSum : Reduction {
 
 struct ReduceMean : Reduction {
   static constexpr std::string_view name = "ReduceMean";
+  static constexpr uint32_t traits = keeps_single;
   static void rows(Builder& k, const Attributes&, std::span<const Spec> outputs) {
     const Value total = kernel::reduce_sum(k.input(0));
     k.output(total / row_count(k, total.type), outputs[0].dtype);
@@ -183,6 +178,7 @@ struct Extremum : Reduction {
 
 struct ReduceMax : Extremum {
   static constexpr std::string_view name = "ReduceMax";
+  static constexpr uint32_t traits = keeps_single;
   static void rows(Builder& k, const Attributes&, std::span<const Spec> outputs) {
     k.output(kernel::reduce_maximum(k.input(0)), outputs[0].dtype);
   }
@@ -191,6 +187,7 @@ struct ReduceMax : Extremum {
 
 struct ReduceMin : Extremum {
   static constexpr std::string_view name = "ReduceMin";
+  static constexpr uint32_t traits = keeps_single;
   static void rows(Builder& k, const Attributes&, std::span<const Spec> outputs) {
     k.output(kernel::reduce_minimum(k.input(0)), outputs[0].dtype);
   }
@@ -199,6 +196,7 @@ struct ReduceMin : Extremum {
 
 struct ReduceProd : Reduction {
   static constexpr std::string_view name = "ReduceProd";
+  static constexpr uint32_t traits = keeps_single;
   static void rows(Builder& k, const Attributes&, std::span<const Spec> outputs) {
     k.output(kernel::reduce_product(k.input(0)), outputs[0].dtype);
   }
@@ -292,6 +290,7 @@ struct ReduceLogSumExp : Reduction {
 /// The gradient of broadcasting: sums until the shape is the one asked for.
 struct SumTo {
   static constexpr std::string_view name = "SumTo", domain = "ai.tandem";
+  static constexpr uint32_t traits = keeps_single;
   static constexpr std::array<InputDef, 2> inputs{
       {{"data", types::numeric}, {"shape", types::i64, 1, InputDef::parameter}}};
   static void infer(InferContext& c) {
@@ -336,6 +335,13 @@ constexpr const OpDef* table[] = {&op_def<ReduceSum>,       &op_def<ReduceMean>,
 }  // namespace
 
 std::span<const OpDef* const> reduce_ops() { return table; }
+
+Tensor divided_by_count(const Tensor& v, const Tensor& x, const Tensor& y) {
+  if (x.shape().is_static() && y.shape().is_static())
+    return v / (x.shape().element_count() / std::max<int64_t>(1, y.shape().element_count()));
+  const auto count = [](const Tensor& t) { return reduce_prod(shape_of(t)); };
+  return v / cast(count(x) / maximum(count(y), 1), v.dtype());
+}
 
 #define REDUCTION(function, Op)                                           \
   Tensor function(const Operand& x, const Operand& axes, bool keepdims) { \

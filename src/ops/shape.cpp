@@ -79,7 +79,7 @@ bool reshape_strides(const View& in, const Shape& out, Strides& strides) {
 struct Reshape {
   static constexpr std::string_view name = "Reshape";
   static constexpr int since = 25;
-  static constexpr uint32_t traits = moves_only;
+  static constexpr uint32_t traits = moves_only | keeps_order;
   struct Attributes {
     bool allowzero = false;
     static constexpr auto fields() { return std::tuple{field("allowzero", &Attributes::allowzero)}; }
@@ -175,10 +175,59 @@ struct Reshape {
   }
 };
 
+struct Flatten {
+  static constexpr std::string_view name = "Flatten";
+  static constexpr int since = 25;
+  static constexpr uint32_t traits = moves_only;
+  struct Attributes {
+    int64_t axis = 1;
+    static constexpr auto fields() { return std::tuple{field("axis", &Attributes::axis)}; }
+  };
+  static constexpr std::array<InputDef, 1> inputs{{{"input"}}};
+  static void infer(InferContext& c, const Attributes& a) {
+    const Shape& in = c.shape(0);
+    const int rank = in.rank();
+    TD_CHECK(a.axis >= -rank && a.axis <= rank, "axis {} is out of range for rank {}; expected {} to {}",
+             a.axis, rank, -rank, rank);
+    const int axis = static_cast<int>(a.axis < 0 ? a.axis + rank : a.axis);
+    c.output(c.dtype(0), {joined(c, in, 0, axis), joined(c, in, axis, rank)});
+  }
+  // A product with one unknown factor among ones is that factor.
+  static int64_t joined(const InferContext& c, const Shape& in, int begin, int end) {
+    int64_t known = 1, symbol = 0;
+    int symbols = 0;
+    for (int i = begin; i < end; ++i) {
+      if (in[i] == 0) return 0;
+      if (in[i] > 0) {
+        known *= in[i];
+      } else {
+        symbol = in[i];
+        ++symbols;
+      }
+    }
+    if (symbols == 0) return known;
+    return symbols == 1 && known == 1 ? symbol : c.fresh_symbol();
+  }
+  static bool view(const InferContext&, const Attributes&, const View& in, const Shape& out,
+                   ViewResult& result) {
+    return reshape_strides(in, out, result.strides);
+  }
+  static Tensors gradient(const Gradient& g) { return {reshape(g.dy(), g.x().shape())}; }
+  static std::vector<Sample> samples() {
+    const Attributes zero{.axis = 0}, last{.axis = -1};
+    const Tensor x({{{1.f, 2.f, 3.f}}, {{4.f, 5.f, 6.f}}});
+    return {{{x}, {}},
+            {{transpose(x)}, AttributeBox(attribute_type<Attributes>, &zero)},
+            {{x}, AttributeBox(attribute_type<Attributes>, &last)},
+            {{zeros({0, 2})}, {}},
+            {{cast(x, DType::boolean)}, {}}};
+  }
+};
+
 struct Transpose {
   static constexpr std::string_view name = "Transpose";
   static constexpr int since = 25;
-  static constexpr uint32_t traits = moves_only;
+  static constexpr uint32_t traits = moves_only | permutes;
   struct Attributes {
     Dims perm;
     static constexpr auto fields() { return std::tuple{field("perm", &Attributes::perm)}; }
@@ -225,7 +274,7 @@ struct Transpose {
 struct Expand {
   static constexpr std::string_view name = "Expand";
   static constexpr int since = 13;
-  static constexpr uint32_t traits = moves_only;
+  static constexpr uint32_t traits = moves_only | broadcasts;
   static constexpr std::array<InputDef, 2> inputs{{{"input"}, {"shape", types::i64, 1, InputDef::parameter}}};
   static void infer(InferContext& c) {
     Integers sizes;
@@ -295,7 +344,7 @@ struct ShapeOp : NotDifferentiable {
 struct Concat {
   static constexpr std::string_view name = "Concat";
   static constexpr int since = 13;
-  static constexpr uint32_t traits = moves_only;
+  static constexpr uint32_t traits = moves_only | associative;
   struct Attributes {
     int64_t axis = 0;
     static constexpr auto fields() { return std::tuple{field("axis", &Attributes::axis)}; }
@@ -405,8 +454,8 @@ Tensors Narrow::gradient(const Gradient& g, const Attributes& a) {
   return result;
 }
 
-constexpr const OpDef* table[] = {&op_def<Identity>, &op_def<Reshape>, &op_def<Transpose>, &op_def<Expand>,
-                                  &op_def<ShapeOp>,  &op_def<Concat>,  &op_def<Narrow>};
+constexpr const OpDef* table[] = {&op_def<Identity>, &op_def<Reshape>, &op_def<Flatten>, &op_def<Transpose>,
+                                  &op_def<Expand>,   &op_def<ShapeOp>, &op_def<Concat>,  &op_def<Narrow>};
 
 }  // namespace
 
@@ -417,6 +466,7 @@ Tensor reshape(const Operand& x, const Operand& shape) {
   // As everywhere but in ONNX files, a zero means a size of zero.
   return dispatch<Reshape>({.allowzero = true}, x, shape);
 }
+Tensor flatten(const Operand& x, int64_t axis) { return dispatch<Flatten>({axis}, x); }
 Tensor transpose(const Operand& x, const Dims& permutation) { return dispatch<Transpose>({permutation}, x); }
 Tensor expand(const Operand& x, const Operand& shape) { return dispatch<Expand>({}, x, shape); }
 Tensor shape_of(const Operand& x, int64_t start, int64_t end) { return dispatch<ShapeOp>({start, end}, x); }

@@ -44,6 +44,13 @@ struct VariableImpl : std::enable_shared_from_this<VariableImpl> {
     }
     // The old value dies outside the lock.
   }
+  /// Stores `next` if the value is still `expected`.
+  bool replace(const Tensor& expected, Tensor next) {
+    const std::lock_guard<SpinLock> lock(lock_);
+    if (value_.impl() != expected.impl()) return false;
+    value_.swap(next);
+    return true;
+  }
 
  private:
   mutable SpinLock lock_;
