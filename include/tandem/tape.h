@@ -89,8 +89,10 @@ class GradientTape {
   std::vector<Tensor> gradients(std::span<const Tensor> targets, std::span<const GradientSource> sources,
                                 const GradientOptions& options = {}, Location where = here());
 
-  /// d target / d source for every element of both: shape target.shape + source.shape.
-  Tensor jacobian(const Tensor& target, const GradientSource& source, Location where = here());
+  /// d target / d source for every element of both: shape target.shape + source.shape. It counts as one
+  /// gradient() call. Errors: while tracing, a shape that is not known.
+  Tensor jacobian(const Tensor& target, const GradientSource& source,
+                  Unconnected unconnected = Unconnected::none, Location where = here());
 
   /// Ends recording; resume() continues it. Errors: already so.
   void stop(Location where = here());
@@ -144,6 +146,30 @@ auto value_and_grad(F f) {
     Tensor value = f(x, rest...);
     Tensor gradient = tape.gradient(value, x);
     return {value, gradient};
+  };
+}
+
+namespace detail {
+/// Throws unless a function whose second derivatives are asked for gives one number.
+void check_hessian_value(const Tensor& value, Location where);
+}  // namespace detail
+
+/// A function's second derivatives with respect to its first argument, of shape x.shape + x.shape:
+/// `td::hessian(f)(x)`. Errors: a value that is no scalar.
+template <class F>
+auto hessian(F f, Location where = here()) {
+  return [f = std::move(f), where](const Tensor& x, const auto&... rest) -> Tensor {
+    GradientTape outer;
+    outer.watch(x);
+    Tensor first;
+    {
+      GradientTape inner;
+      inner.watch(x);
+      const Tensor value = f(x, rest...);
+      detail::check_hessian_value(value, where);
+      first = inner.gradient(value, x, {.unconnected = Unconnected::zero, .output_gradients = {}}, where);
+    }
+    return outer.jacobian(first, x, Unconnected::zero, where);
   };
 }
 

@@ -50,6 +50,20 @@ std::vector<Tensor> GradientTape::gradients_onto(std::span<const Tensor> targets
   return mode_->gradients_onto(targets, weights, sources, sums);
 }
 
+Tensor GradientTape::jacobian(const Tensor& target, const GradientSource& source, Unconnected unconnected,
+                              Location where) {
+  return named("jacobian", where, [&] { return mode_->jacobian(target, source, unconnected, where); });
+}
+
+namespace detail {
+void check_hessian_value(const Tensor& value, Location where) {
+  named("hessian", where, [&] {
+    TD_CHECK(value.shape().element_count() == 1, "the function's value has shape {}; a scalar is needed",
+             value.shape());
+  });
+}
+}  // namespace detail
+
 void GradientTape::stop(Location where) {
   named("stop", where, [&] { TD_CHECK(mode_->recording(), "the tape is not recording"); });
   mode_->stop();

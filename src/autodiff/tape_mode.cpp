@@ -129,6 +129,14 @@ void TapeMode::watch(const GradientSource& source) {
 void TapeMode::pass_on(const OpDef& op, const void* attributes, Operands operands, Location where,
                        Tensors& outputs) {
   const ModeScope scope(below_);
+  if (!below_ && op.program_cache) {
+    // The short cut of plain eager code.
+    Tensor output;
+    if (detail::evaluate_flat(op, operands, output)) {
+      outputs.push_back(std::move(output));
+      return;
+    }
+  }
   if (below_)
     below_->apply(op, attributes, operands, where, outputs);
   else
@@ -376,12 +384,16 @@ std::vector<Tensor> TapeMode::gradients_onto(std::span<const Tensor> targets, st
   return result;
 }
 
-std::vector<Tensor> TapeMode::gradients(std::span<const Tensor> targets,
-                                        std::span<const GradientSource> sources,
-                                        const GradientOptions& options, Location where) {
+void TapeMode::check_unused() const {
   TD_CHECK(
       !used_ || options_.persistent,
       "a non-persistent tape gives one gradient; make it with GradientTape({{.persistent = true}}) for more");
+}
+
+std::vector<Tensor> TapeMode::gradients(std::span<const Tensor> targets,
+                                        std::span<const GradientSource> sources,
+                                        const GradientOptions& options, Location where) {
+  check_unused();
   TD_CHECK(options.output_gradients.empty() || options.output_gradients.size() == targets.size(),
            "{} output gradients were given for {} targets", options.output_gradients.size(), targets.size());
   used_ = true;

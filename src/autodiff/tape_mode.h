@@ -49,6 +49,9 @@ class TapeMode final : public Mode {
   /// As gradients(), with a weight for each target and added onto running sums (undefined ones are empty).
   std::vector<Tensor> gradients_onto(std::span<const Tensor> targets, std::span<const Tensor> weights,
                                      std::span<const GradientSource> sources, std::span<const Tensor> sums);
+  /// One way back for each element of the target; see GradientTape::jacobian.
+  Tensor jacobian(const Tensor& target, const GradientSource& source, Unconnected unconnected,
+                  Location where);
   void start();
   void stop();
   bool recording() const { return recording_; }
@@ -75,6 +78,7 @@ class TapeMode final : public Mode {
   };
   friend struct RecordingPool;
 
+  void check_unused() const;
   void track_variable(const std::shared_ptr<detail::VariableImpl>& variable);
   void apply_structured(const OpDef& op, const void* attributes, Operands operands, Location where,
                         Tensors& outputs);
