@@ -13,9 +13,9 @@ double microseconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
 }
 
-bool fits(const Plan& plan, std::span<const Tensor> inputs) {
+bool fits(const Plan& plan, std::span<const Tensor* const> inputs) {
   for (size_t i = 0; i < inputs.size(); ++i)
-    if (!(plan.inputs()[i].shape == inputs[i].shape())) return false;
+    if (!(plan.inputs()[i].shape == inputs[i]->shape())) return false;
   return true;
 }
 
@@ -31,7 +31,7 @@ CompiledGraph::CompiledGraph(Graph graph, const PipelineOptions& options) : grap
 
 CompiledGraph::~CompiledGraph() = default;
 
-std::shared_ptr<Plan> CompiledGraph::plan_for(std::span<const Tensor> inputs) {
+std::shared_ptr<Plan> CompiledGraph::plan_for(std::span<const Tensor* const> inputs) {
   const std::lock_guard<std::mutex> lock(mutex_);
   for (size_t i = plans_.size(); i-- > 0;)
     if (fits(*plans_[i], inputs)) {
@@ -41,7 +41,7 @@ std::shared_ptr<Plan> CompiledGraph::plan_for(std::span<const Tensor> inputs) {
     }
   const auto start = std::chrono::steady_clock::now();
   std::vector<Spec> specs;
-  for (const Tensor& t : inputs) specs.push_back(t.spec());
+  for (const Tensor* t : inputs) specs.push_back(t->spec());
   auto plan = std::make_shared<Plan>(graph_, specs);
   plan_us_ = plan_us_ + microseconds_since(start);
   if (plans_.size() == plan_limit) plans_.erase(plans_.begin());
@@ -51,17 +51,25 @@ std::shared_ptr<Plan> CompiledGraph::plan_for(std::span<const Tensor> inputs) {
 }
 
 void CompiledGraph::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
-  if (Plan* only = only_.load(std::memory_order_acquire)) return only->run(inputs, outputs);
+  SmallVector<const Tensor*, 8> list;
+  for (const Tensor& t : inputs) list.push_back(&t);
+  run(list, outputs);
+}
+
+void CompiledGraph::run(std::span<const Tensor* const> inputs, std::span<Tensor> outputs) {
+  if (Plan* only = only_.load(std::memory_order_acquire)) return only->run(inputs.data(), outputs);
   if (!dynamic_.load(std::memory_order_acquire)) {
+    std::shared_ptr<Plan> plan;  // held for the run: the cache may drop it meanwhile
     try {
-      // Held for the run: the cache may drop it meanwhile.
-      const std::shared_ptr<Plan> plan = plan_for(inputs);
-      return plan->run(inputs, outputs);
+      plan = plan_for(inputs);
     } catch (const DynamicShape&) {
       dynamic_.store(true, std::memory_order_release);
     }
+    if (plan) return plan->run(inputs.data(), outputs);
   }
-  std::vector<Tensor> results = interpret(graph_, inputs);
+  std::vector<Tensor> arguments;
+  for (const Tensor* t : inputs) arguments.push_back(*t);
+  std::vector<Tensor> results = interpret(graph_, arguments);
   std::move(results.begin(), results.end(), outputs.begin());
 }
 

@@ -18,6 +18,7 @@ class CompiledGraph {
   ~CompiledGraph();
 
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
+  void run(std::span<const Tensor* const> inputs, std::span<Tensor> outputs);
   const Graph& graph() const { return graph_; }
   int output_count() const { return static_cast<int>(graph_.outputs.size()); }
   int plan_count() const;
@@ -27,7 +28,7 @@ class CompiledGraph {
   double plan_us() const { return plan_us_.load(); }
 
  private:
-  std::shared_ptr<Plan> plan_for(std::span<const Tensor> inputs);
+  std::shared_ptr<Plan> plan_for(std::span<const Tensor* const> inputs);
 
   Graph graph_;
   std::atomic<bool> dynamic_{false};

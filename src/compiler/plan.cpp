@@ -1,6 +1,7 @@
 #include "compiler/plan.h"
 
 #include <algorithm>
+#include <map>
 
 #include "ops/dispatch.h"
 #include "ops/variable_impl.h"
@@ -50,7 +51,7 @@ class PlanBuilder final : public KnownValues {
   void assign_arena();
   int constant_slot(const Tensor& value);
   int new_slot() {
-    plan_.prototype_.slots.emplace_back();
+    plan_.prototype_.slots.push_back(nullptr);
     return static_cast<int>(plan_.prototype_.slots.size()) - 1;
   }
   int add_pointer(const Place& place);
@@ -61,7 +62,13 @@ class PlanBuilder final : public KnownValues {
   void add_executable(Step& step, const OpDef& op, const AttributeBox& attributes,
                       const InferContext& context, std::span<const Place> inputs,
                       std::span<const Place> outputs, std::span<const Spec> specs);
+  void add_prepared(Step& step, Executable e, std::span<const Place> inputs, std::span<const Place> outputs);
+  bool can_fuse(int32_t id) const;
+  bool can_defer(int32_t id) const;
+  void place_fused(int32_t id);
+  void emit_deferred(int32_t id);
   void find_assigned_variables();
+  void find_results();
 
   Plan& plan_;
   Graph& graph_;
@@ -69,6 +76,14 @@ class PlanBuilder final : public KnownValues {
   std::vector<int> first_value_;
   std::vector<Tensor> known_;
   std::vector<bool> needs_tensor_;  // by value id: the root must be a tensor of its own
+  /// Element-wise ops whose only user is element-wise on the same shape wait for it: one loop serves both.
+  struct Deferred {
+    kernel::ProgramRef program;
+    std::vector<Place> inputs;
+  };
+  std::map<int32_t, Deferred> deferred_;
+  std::vector<int> uses_;
+  std::vector<int32_t> user_;  // the last node that uses each node
   /// A value of the arena, with the first and last step that touches it.
   struct ArenaValue {
     int64_t bytes;
@@ -171,14 +186,17 @@ void PlanBuilder::find_needed_tensors() {
     if (n.op->run_tensors)
       for (ValueRef v : n.inputs)
         if (v.present()) needs_tensor_[static_cast<size_t>(value_id(v))] = true;
-    if (is_view_op(n) && needs_tensor_[static_cast<size_t>(value_id({id, 0}))])
-      needs_tensor_[static_cast<size_t>(value_id(n.inputs[0]))] = true;
+    if (!is_view_op(n)) continue;
+    for (int k = 0; k < n.outputs.size(); ++k)
+      if (needs_tensor_[static_cast<size_t>(value_id({id, k}))])
+        needs_tensor_[static_cast<size_t>(value_id(n.inputs[0]))] = true;
   }
 }
 
 int PlanBuilder::constant_slot(const Tensor& value) {
   const int slot = new_slot();
-  plan_.prototype_.slots[static_cast<size_t>(slot)] = value.contiguous();
+  plan_.constants_.push_back(value.contiguous());
+  plan_.prototype_.slots[static_cast<size_t>(slot)] = plan_.constants_.back().impl();
   return slot;
 }
 
@@ -190,6 +208,7 @@ void PlanBuilder::place_node(int32_t id) {
     return;
   }
   if (is_view_op(n)) return place_view(id);
+  if (can_fuse(id)) return place_fused(id);
   for (int k = 0; k < p.places.size(); ++k) {
     const Spec spec = p.values[k].spec();
     Place& place = p.places[k];
@@ -198,9 +217,10 @@ void PlanBuilder::place_node(int32_t id) {
       place.kind = Place::Kind::tensor;
       place.view = {nullptr, spec.dtype, spec.shape, contiguous_strides(spec.shape)};
       place.slot = new_slot();
-      plan_.transient_slots_.push_back(place.slot);
       if (n.op->has(is_input))
         plan_.input_slots_[static_cast<size_t>(n.attributes.as<InputAttributes>().index)] = place.slot;
+      else
+        plan_.transient_slots_.push_back(place.slot);
     } else {
       place = new_place(spec, needs_tensor_[static_cast<size_t>(value_id({id, k}))]);
     }
@@ -240,17 +260,25 @@ void PlanBuilder::place_view(int32_t id) {
   InferContext context(*n.op, arguments, this);
   infer(context, n.attributes.get());
   Place from = place(n.inputs[0]);
-  ViewResult result;
-  if (!n.op->view(context, n.attributes.get(), from.view, shape({id, 0}), result)) {
-    // These strides need a copy first: a step of its own, into a tensor or the arena.
-    from = contiguous_copy(from, needs_tensor_[static_cast<size_t>(value_id({id, 0}))]);
-    TD_ASSERT(n.op->view(context, n.attributes.get(), from.view, shape({id, 0}), result));
+  for (int k = 0; k < n.outputs.size(); ++k) {
+    const Shape& out = shape({id, k});
+    ViewResult result;
+    result.output = k;
+    if (!n.op->view(context, n.attributes.get(), from.view, out, result)) {
+      // These strides need a copy first: a step of its own, into a tensor or the arena.
+      bool as_tensor = false;
+      for (int i = 0; i < n.outputs.size(); ++i)
+        as_tensor = as_tensor || needs_tensor_[static_cast<size_t>(value_id({id, i}))];
+      from = contiguous_copy(from, as_tensor);
+      result.strides = {};
+      TD_ASSERT(n.op->view(context, n.attributes.get(), from.view, out, result));
+    }
+    Place& to = planned_[static_cast<size_t>(id)].places[k];
+    to = from;
+    const DType dtype = value({id, k}).dtype();
+    to.offset = from.offset + result.offset * static_cast<int64_t>(size_of(dtype));
+    to.view = {nullptr, dtype, out, result.strides};
   }
-  Place& to = planned_[static_cast<size_t>(id)].places[0];
-  to = from;
-  const DType dtype = value({id, 0}).dtype();
-  to.offset = from.offset + result.offset * static_cast<int64_t>(size_of(dtype));
-  to.view = {nullptr, dtype, shape({id, 0}), result.strides};
 }
 
 // ---- steps
@@ -297,25 +325,34 @@ void PlanBuilder::add_executable(Step& step, const OpDef& op, const AttributeBox
                                  std::span<const Place> outputs, std::span<const Spec> specs) {
   SmallVector<View, 8> views;
   for (const Place& p : inputs) views.push_back(p.view);
+  SmallVector<Place, 8> data;
   Executable e = prepare(op, attributes, context, views, specs);
+  for (int i = 0; i < static_cast<int>(inputs.size()); ++i) {
+    const Place& p = inputs[static_cast<size_t>(i)];
+    if (!e.program || (is_program_input(op, i) && p.kind != Place::Kind::none)) data.push_back(p);
+  }
+  add_prepared(step, std::move(e), data, outputs);
+}
+
+void PlanBuilder::add_prepared(Step& step, Executable e, std::span<const Place> inputs,
+                               std::span<const Place> outputs) {
   step.kind = !e.program ? Step::Kind::kernel : e.flat ? Step::Kind::flat : Step::Kind::nest;
   step.executable = static_cast<int>(plan_.executables_.size());
   step.first_pointer = static_cast<int>(plan_.prototype_.pointers.size());
   step.first_view = static_cast<int>(plan_.prototype_.views.size());
-  for (int i = 0; i < static_cast<int>(inputs.size()); ++i) {
-    const Place& p = inputs[static_cast<size_t>(i)];
+  for (const Place& p : inputs) {
     if (step.kind == Step::Kind::kernel) {
       add_view(p);
       ++step.input_views;
-    } else if (is_program_input(op, i) && p.kind != Place::Kind::none) {
-      add_pointer(p);
-      ++step.input_pointers;
-      const bool same_size =
-          p.kind == Place::Kind::arena && p.offset == 0 && outputs[0].kind == Place::Kind::arena &&
-          arena_[static_cast<size_t>(p.slot)].bytes == arena_[static_cast<size_t>(outputs[0].slot)].bytes;
-      if (e.flat && same_size && !(e.scalar_mask >> (step.input_pointers - 1) & 1))
-        chances_.push_back({static_cast<int>(plan_.steps_.size()), outputs[0].slot, p.slot});
+      continue;
     }
+    add_pointer(p);
+    ++step.input_pointers;
+    const bool same_size =
+        p.kind == Place::Kind::arena && p.offset == 0 && outputs[0].kind == Place::Kind::arena &&
+        arena_[static_cast<size_t>(p.slot)].bytes == arena_[static_cast<size_t>(outputs[0].slot)].bytes;
+    if (e.flat && same_size && !(e.scalar_mask >> (step.input_pointers - 1) & 1))
+      chances_.push_back({static_cast<int>(plan_.steps_.size()), outputs[0].slot, p.slot});
   }
   for (const Place& p : outputs) {
     if (step.kind == Step::Kind::kernel) {
@@ -326,6 +363,82 @@ void PlanBuilder::add_executable(Step& step, const OpDef& op, const AttributeBox
     }
   }
   plan_.executables_.push_back(std::move(e));
+}
+
+// ---- fusion of element-wise ops
+
+namespace {
+constexpr size_t most_fused_inputs = 30;  // the scalar mask has 32 bits
+constexpr int most_fused_cost = 600;
+}  // namespace
+
+// Integer programs stay alone: a division may fail, and the error must name its own op.
+bool PlanBuilder::can_fuse(int32_t id) const {
+  const Node& n = graph_.node(id);
+  if (!n.op->is_elementwise() || n.outputs.size() != 1) return false;
+  auto safe = [](DType d) { return is_floating(d) || d == DType::boolean; };
+  if (!safe(value({id, 0}).dtype())) return false;
+  for (int i = 0; i < n.inputs.size(); ++i)
+    if (!n.inputs[i].present() || !is_program_input(*n.op, i) || !safe(value(n.inputs[i]).dtype()))
+      return false;
+  return true;
+}
+
+bool PlanBuilder::can_defer(int32_t id) const {
+  if (uses_[static_cast<size_t>(id)] != 1 || needs_tensor_[static_cast<size_t>(value_id({id, 0}))])
+    return false;
+  const int32_t user = user_[static_cast<size_t>(id)];
+  return user >= 0 && can_fuse(user) && shape({user, 0}) == shape({id, 0});
+}
+
+void PlanBuilder::place_fused(int32_t id) {
+  const Node& n = graph_.node(id);
+  SmallVector<DType, 4> dtypes;
+  for (ValueRef v : n.inputs) dtypes.push_back(value(v).dtype());
+  kernel::ProgramRef program = n.op->program(dtypes, n.outputs, n.attributes.get());
+  // The program's inputs in order: inputs of this node by number, or places that came in with a fused
+  // producer.
+  struct Entry {
+    int own = -1;
+    Place place;
+  };
+  std::vector<Entry> entries;
+  for (int i = 0; i < n.inputs.size(); ++i) entries.push_back({i, {}});
+  for (int i = 0; i < n.inputs.size(); ++i) {
+    const auto waiting = deferred_.find(n.inputs[i].node);
+    if (waiting == deferred_.end()) continue;
+    const Deferred& d = waiting->second;
+    if (d.inputs.size() + entries.size() - 1 > most_fused_inputs ||
+        kernel::cost(*d.program) + kernel::cost(*program) > most_fused_cost) {
+      emit_deferred(n.inputs[i].node);
+      continue;
+    }
+    const auto at = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.own == i; });
+    program = kernel::fuse(*d.program, *program, static_cast<int>(at - entries.begin()));
+    entries.erase(at);
+    std::vector<Entry> first;
+    for (const Place& p : d.inputs) first.push_back({-1, p});
+    entries.insert(entries.begin(), first.begin(), first.end());
+    deferred_.erase(waiting);
+  }
+  Deferred own{std::move(program), {}};
+  for (const Entry& e : entries) own.inputs.push_back(e.own < 0 ? e.place : place(n.inputs[e.own]));
+  deferred_[id] = std::move(own);
+  if (!can_defer(id)) emit_deferred(id);
+}
+
+void PlanBuilder::emit_deferred(int32_t id) {
+  const Node& n = graph_.node(id);
+  const Deferred d = std::move(deferred_.at(id));
+  deferred_.erase(id);
+  Place& to = planned_[static_cast<size_t>(id)].places[0];
+  to = new_place(value({id, 0}).spec(), needs_tensor_[static_cast<size_t>(value_id({id, 0}))]);
+  SmallVector<View, 8> views;
+  for (const Place& p : d.inputs) views.push_back(p.view);
+  Step step{Step::Kind::flat};
+  step.node = &n;
+  add_prepared(step, prepare_elementwise(*n.op, d.program, shape({id, 0}), views), d.inputs, {&to, 1});
+  plan_.steps_.push_back(std::move(step));
 }
 
 void PlanBuilder::make_step(int32_t id) {
@@ -425,6 +538,28 @@ void PlanBuilder::find_assigned_variables() {
   list.erase(std::unique(list.begin(), list.end()), list.end());
 }
 
+void PlanBuilder::find_results() {
+  for (ValueRef v : graph_.outputs) {
+    Plan::Result r;
+    if (v.present()) {
+      r.place = place(v);
+      const View& view = r.place.view;
+      r.whole = r.place.kind == Place::Kind::tensor && r.place.offset == 0 &&
+                detail::strides_are_contiguous(view.shape, view.strides);
+    }
+    plan_.results_.push_back(r);
+  }
+  const std::vector<int>& owned = plan_.transient_slots_;
+  for (size_t i = 0; i < plan_.results_.size(); ++i) {
+    Plan::Result& r = plan_.results_[i];
+    r.last = r.place.kind == Place::Kind::tensor &&
+             std::find(owned.begin(), owned.end(), r.place.slot) != owned.end();
+    for (size_t k = i + 1; k < plan_.results_.size(); ++k)
+      if (plan_.results_[k].place.kind == Place::Kind::tensor && plan_.results_[k].place.slot == r.place.slot)
+        r.last = false;
+  }
+}
+
 void PlanBuilder::build() {
   const auto count = static_cast<int32_t>(graph_.nodes.size());
   planned_.resize(graph_.nodes.size());
@@ -444,9 +579,14 @@ void PlanBuilder::build() {
   plan_.input_slots_.assign(graph_.inputs.size(), -1);
   for (int32_t id = 0; id < count; ++id) infer_node(id);
   find_needed_tensors();
+  uses_ = graph_.use_counts();
+  user_.assign(graph_.nodes.size(), -1);
+  for (int32_t id = 0; id < count; ++id)
+    for (ValueRef v : graph_.node(id).inputs)
+      if (v.present()) user_[static_cast<size_t>(v.node)] = id;
   // What only parameters of folded values needed has no step.
   for (int32_t id = 0; id < count; ++id) place_node(id);
-  for (ValueRef v : graph_.outputs) plan_.output_places_.push_back(v.present() ? place(v) : Place());
+  find_results();
   share_dying_inputs();
   assign_arena();
   find_assigned_variables();
@@ -507,13 +647,14 @@ Plan::Frame* Plan::take_frame() {
       frame->pointers[static_cast<size_t>(p.index)] = data;
   }
   for (int slot = 0; slot < static_cast<int>(frame->slots.size()); ++slot)
-    if (frame->slots[static_cast<size_t>(slot)].defined())
-      bind(*frame, slot, Tensor(frame->slots[static_cast<size_t>(slot)]));
+    if (TensorImpl* constant = frame->slots[static_cast<size_t>(slot)]) bind(*frame, slot, constant);
   return frame.release();
 }
 
 void Plan::give_back(Frame* frame) {
-  for (int slot : transient_slots_) frame->slots[static_cast<size_t>(slot)] = Tensor();
+  for (int slot : transient_slots_)
+    if (TensorImpl* owned = std::exchange(frame->slots[static_cast<size_t>(slot)], nullptr))
+      detail::release(owned);
   Frame* none = nullptr;
   if (spare_.compare_exchange_strong(none, frame, std::memory_order_acq_rel)) return;
   const std::lock_guard<std::mutex> lock(frames_mutex_);
@@ -521,29 +662,27 @@ void Plan::give_back(Frame* frame) {
   more_frames_ = frame;
 }
 
-void Plan::bind(Frame& frame, int slot, const Tensor& tensor) const {
+void Plan::bind(Frame& frame, int slot, TensorImpl* tensor) const {
   frame.slots[static_cast<size_t>(slot)] = tensor;
-  auto* data = static_cast<std::byte*>(tensor.impl()->data);
-  for (int i = first_patch_[static_cast<size_t>(slot)]; i < first_patch_[static_cast<size_t>(slot) + 1];
-       ++i) {
-    const Patch& p = patches_[static_cast<size_t>(i)];
-    if (p.is_view)
-      frame.views[static_cast<size_t>(p.index)].data = data + p.offset;
+  auto* data = static_cast<std::byte*>(tensor->data);
+  const Patch* end = patches_.data() + first_patch_[static_cast<size_t>(slot) + 1];
+  for (const Patch* p = patches_.data() + first_patch_[static_cast<size_t>(slot)]; p != end; ++p) {
+    if (p->is_view)
+      frame.views[static_cast<size_t>(p->index)].data = data + p->offset;
     else
-      frame.pointers[static_cast<size_t>(p.index)] = data + p.offset;
+      frame.pointers[static_cast<size_t>(p->index)] = data + p->offset;
   }
 }
 
 Tensor Plan::tensor_at(const Place& place, const Frame& frame) const {
   if (place.kind == Place::Kind::none) return {};
   TD_ASSERT(place.kind != Place::Kind::arena);
-  const Tensor& root = frame.slots[static_cast<size_t>(place.slot)];
+  TensorImpl* root = frame.slots[static_cast<size_t>(place.slot)];
   const View& v = place.view;
-  TensorImpl* impl = root.impl();
-  if (place.offset == 0 && impl->dtype == v.dtype && impl->shape == v.shape &&
+  if (place.offset == 0 && root->dtype == v.dtype && root->shape == v.shape &&
       detail::strides_are_contiguous(v.shape, v.strides))
-    return root;
-  return Tensor::adopt(detail::make_view(impl, static_cast<std::byte*>(impl->data) + place.offset, v.dtype,
+    return Tensor::share(root);
+  return Tensor::adopt(detail::make_view(root, static_cast<std::byte*>(root->data) + place.offset, v.dtype,
                                          v.shape, v.strides));
 }
 
@@ -569,13 +708,13 @@ void Plan::run_step(const Step& step, Frame& frame) {
       out.resize(static_cast<int>(step.tensor_outputs.size()));
       step.node->op->run_tensors(step.node->attributes.get(), in, out);
       for (int i = 0; i < out.size(); ++i)
-        bind(frame, step.tensor_outputs[static_cast<size_t>(i)], out[i].contiguous());
+        bind(frame, step.tensor_outputs[static_cast<size_t>(i)], out[i].contiguous().detach());
       return;
     }
   }
 }
 
-void Plan::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
+void Plan::run(const Tensor* const* inputs, std::span<Tensor> outputs) {
   // Variables that this run assigns are its own for the time; address order rules deadlock out.
   SmallVector<std::unique_lock<std::recursive_mutex>, 4> locks;
   for (const auto& v : assigned_) locks.push_back(std::unique_lock(v->call_mutex));
@@ -585,11 +724,18 @@ void Plan::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
     ~Loan() { plan.give_back(frame); }
   } loan{*this, take_frame()};
   Frame& frame = *loan.frame;
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (input_slots_[i] >= 0)
-      bind(frame, input_slots_[i], inputs[i].is_contiguous() ? inputs[i] : inputs[i].contiguous());
+  SmallVector<Tensor, 2> copies;  // of arguments that are strided views
+  for (size_t i = 0; i < input_slots_.size(); ++i) {
+    if (input_slots_[i] < 0) continue;
+    TensorImpl* argument = inputs[i]->impl();
+    if (!argument->contiguous) {
+      copies.push_back(inputs[i]->contiguous());
+      argument = copies.back().impl();
+    }
+    bind(frame, input_slots_[i], argument);
+  }
   for (const Allocation& a : allocations_)
-    bind(frame, a.slot, detail::empty_tensor(a.spec.dtype, a.spec.shape));
+    bind(frame, a.slot, detail::allocate_tensor(a.spec.dtype, a.spec.shape));
   for (const Step& step : steps_) {
     try {
       run_step(step, frame);
@@ -598,7 +744,13 @@ void Plan::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
       throw;
     }
   }
-  for (size_t i = 0; i < outputs.size(); ++i) outputs[i] = tensor_at(output_places_[i], frame);
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const Result& r = results_[i];
+    if (r.whole && r.last && frame.slots[static_cast<size_t>(r.place.slot)]->shape == r.place.view.shape)
+      outputs[i] = Tensor::adopt(std::exchange(frame.slots[static_cast<size_t>(r.place.slot)], nullptr));
+    else
+      outputs[i] = tensor_at(r.place, frame);
+  }
 }
 
 }  // namespace tandem

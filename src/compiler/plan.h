@@ -25,7 +25,7 @@ class Plan {
   Plan& operator=(const Plan&) = delete;
 
   /// Runs the plan; `outputs` has one entry a graph output. Inputs have the plan's shapes, any strides.
-  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
+  void run(const Tensor* const* inputs, std::span<Tensor> outputs);
 
   /// Bytes of the arena: what intermediates need at most at one time, with alignment.
   int64_t arena_bytes() const { return arena_bytes_; }
@@ -65,7 +65,7 @@ class Plan {
   };
 
   struct Frame {
-    std::vector<Tensor> slots;
+    std::vector<detail::TensorImpl*> slots;  // constants and arguments are borrowed, transient ones owned
     std::vector<const void*> pointers;
     std::vector<kernel::View> views;
     std::byte* arena = nullptr;
@@ -79,10 +79,18 @@ class Plan {
     Spec spec;
   };
 
+  /// What a run returns at one place: a slot's whole tensor, or a view of it.
+  struct Result {
+    Place place;
+    bool whole = false;  // the slot's tensor itself, if its strides turn out row-major
+    bool last = false;   // no other result takes this slot: its reference may be handed over
+  };
+
   Frame* take_frame();
   void give_back(Frame* frame);
   void run_step(const Step& step, Frame& frame);
-  void bind(Frame& frame, int slot, const Tensor& tensor) const;
+  /// Puts a tensor into a slot and writes its address wherever steps use it.
+  void bind(Frame& frame, int slot, detail::TensorImpl* tensor) const;
   Tensor tensor_at(const Place& place, const Frame& frame) const;
 
   Graph graph_;  // keeps nodes, attributes and constants alive
@@ -93,8 +101,9 @@ class Plan {
   std::vector<Patch> patches_;           // sorted by slot
   std::vector<int> first_patch_;         // by slot, one past the end last
   std::vector<Allocation> allocations_;  // tensors made at the start of each run
-  std::vector<Place> output_places_;
-  std::vector<int> transient_slots_;                             // emptied after each run
+  std::vector<Result> results_;
+  std::vector<int> transient_slots_;                             // owned by a run, emptied after it
+  std::vector<Tensor> constants_;                                // keeps what constant slots point to
   std::vector<std::shared_ptr<detail::VariableImpl>> assigned_;  // in address order
   Frame prototype_;
   int64_t arena_bytes_ = 0, tensor_bytes_ = 0;

@@ -73,6 +73,13 @@ void Graph::compact(const std::vector<bool>& keep) {
   for (int32_t& id : inputs) id = renumbered[static_cast<size_t>(id)];
 }
 
+Graph Graph::skeleton() const {
+  Graph g;
+  g.next_symbol = next_symbol;
+  g.names_ = names_;
+  return g;
+}
+
 std::vector<int> Graph::use_counts() const {
   std::vector<int> counts(nodes.size(), 0);
   for (const Node& n : nodes)

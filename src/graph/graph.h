@@ -60,6 +60,8 @@ class Graph {
   void replace_uses(ValueRef from, ValueRef to);
   /// Drops nodes for which `keep` is false and renumbers the rest. Kept nodes must not use dropped ones.
   void compact(const std::vector<bool>& keep);
+  /// A graph without nodes, inputs and outputs in which the names and symbols of this one stay taken.
+  Graph skeleton() const;
   /// How often each node's outputs are used as data, outputs of the graph included.
   std::vector<int> use_counts() const;
 

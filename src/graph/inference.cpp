@@ -135,6 +135,40 @@ KnownValue GraphInference::compute(ValueRef v) {
   }
 }
 
+void infer_stand_ins(const OpDef& op, const void* attributes, std::span<const StandIn> inputs,
+                     KnownValues* known, const std::function<void(InferContext&)>& use) {
+  // Headers without elements, which live as long as this call.
+  const size_t count = inputs.size();
+  const std::unique_ptr<TensorImpl[]> headers(new TensorImpl[count]);
+  std::vector<Operand> operands;
+  operands.reserve(count);
+  std::vector<const Operand*> list;
+  for (size_t i = 0; i < count; ++i) {
+    const StandIn& in = inputs[i];
+    if (!in.present) {
+      operands.emplace_back();
+    } else if (in.value.defined()) {
+      operands.emplace_back(in.value);
+    } else {
+      TensorImpl& h = headers[i];
+      h.kind = TensorImpl::Kind::symbolic;
+      h.dtype = in.spec.dtype;
+      h.device = in.spec.device;
+      h.shape = in.spec.shape;
+      h.strides = contiguous_strides(in.spec.shape);
+      h.count = -1;
+      h.value_id = static_cast<int32_t>(i);
+      operands.emplace_back(Tensor::share(&h));
+    }
+  }
+  for (const Operand& o : operands) list.push_back(&o);
+  SmallVector<Argument, 8> arguments;
+  resolve(op, list, arguments);
+  InferContext context(op, arguments, known);
+  tandem::infer(context, attributes);
+  use(context);
+}
+
 namespace {
 
 class Answers : public KnownValues {
@@ -156,38 +190,14 @@ class Answers : public KnownValues {
 
 SmallVector<Spec, 1> GraphInference::infer(const OpDef& op, const void* attributes,
                                            std::span<const ValueRef> inputs) {
-  // Stand-ins for the inputs: headers without elements, which live as long as this call.
-  const size_t count = inputs.size();
-  const std::unique_ptr<TensorImpl[]> headers(new TensorImpl[count]);
-  std::vector<Operand> operands;
-  operands.reserve(count);
-  std::vector<const Operand*> list;
-  for (size_t i = 0; i < count; ++i) {
-    if (!inputs[i].present()) {
-      operands.emplace_back();
-    } else if (const Tensor value = graph_.constant(inputs[i]); value.defined()) {
-      operands.emplace_back(value);  // the node holds it
-    } else {
-      const Spec& spec = graph_.spec(inputs[i]);
-      TensorImpl& h = headers[i];
-      h.kind = TensorImpl::Kind::symbolic;
-      h.dtype = spec.dtype;
-      h.device = spec.device;
-      h.shape = spec.shape;
-      h.strides = contiguous_strides(spec.shape);
-      h.count = -1;
-      h.value_id = static_cast<int32_t>(i);
-      operands.emplace_back(Tensor::share(&h));
-    }
-  }
-  for (const Operand& o : operands) list.push_back(&o);
-  SmallVector<Argument, 8> arguments;
-  resolve(op, list, arguments);
+  std::vector<StandIn> stand_ins;
+  for (ValueRef v : inputs)
+    stand_ins.push_back(v.present() ? StandIn{graph_.spec(v), graph_.constant(v)} : StandIn{{}, {}, false});
   Answers answers(*this, graph_, inputs);
-  InferContext context(op, arguments, &answers);
-  tandem::infer(context, attributes);
   SmallVector<Spec, 1> specs;
-  for (const Spec& s : context.outputs()) specs.push_back(s);
+  infer_stand_ins(op, attributes, stand_ins, &answers, [&](InferContext& context) {
+    for (const Spec& s : context.outputs()) specs.push_back(s);
+  });
   return specs;
 }
 

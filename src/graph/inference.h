@@ -34,6 +34,8 @@ class GraphInference {
   const KnownValue& known(ValueRef v);
   /// The specs that an op would give; new symbols are the graph's. Throws what inference throws.
   SmallVector<Spec, 1> infer(const OpDef& op, const void* attributes, std::span<const ValueRef> inputs);
+  /// Nodes from `first` on are gone.
+  void forget(int32_t first) { known_.erase(known_.lower_bound({first, 0}), known_.end()); }
 
  private:
   KnownValue compute(ValueRef v);
@@ -42,6 +44,17 @@ class GraphInference {
   std::map<ValueRef, KnownValue> known_;
   int depth_ = 0;  // of `known` asking for its inputs
 };
+
+/// An input as inference sees it: a spec, and a value where one is known.
+struct StandIn {
+  Spec spec;
+  Tensor value;
+  bool present = true;
+};
+/// Calls use(context) after inference on stand-ins, whose specs may have any shapes. Throws what inference
+/// throws.
+void infer_stand_ins(const OpDef& op, const void* attributes, std::span<const StandIn> inputs,
+                     KnownValues* known, const std::function<void(InferContext&)>& use);
 
 /// Evaluates an op on tensors, whatever the mode. Throws what the op throws, with its name and `where`.
 Tensors evaluate_tensors(const OpDef& op, const void* attributes, std::span<const Tensor> inputs,

@@ -86,7 +86,7 @@ std::string number_text(double v) {
   if (std::isnan(v)) return nan_text(std::bit_cast<uint64_t>(v), 0x7ff8000000000000);
   const auto narrow = static_cast<float>(v);
   const std::string text = float_text(v);
-  const std::string with_point = text.find_first_of(".ei") == std::string::npos ? text + ".0" : text;
+  std::string with_point = text.find_first_of(".ei") == std::string::npos ? text + ".0" : text;
   if (static_cast<double>(narrow) != v || float_text(narrow) == text) return with_point;
   return float_text(narrow) + 'f';
 }

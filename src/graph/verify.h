@@ -9,8 +9,10 @@ namespace tandem {
 
 /// Throws an internal Error when the graph is not well formed: inputs stand before their users, references
 /// exist, attributes have their op's type, names are unique, inputs are listed, and specs agree with what
-/// inference says now. The message names the node and `after`, the pass (or other origin) to blame.
-void verify(const Graph& graph, std::string_view after);
+/// inference says now. The message names the node and `after`, the pass (or other origin) to blame. A node
+/// that certainly fails when it runs, so that inference fails too, is accepted only with `may_fail`: passes
+/// leave it in place.
+void verify(const Graph& graph, std::string_view after, bool may_fail = false);
 
 /// What a pass may not change: arguments and results, and which effects happen in which order.
 class Interface {
