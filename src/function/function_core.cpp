@@ -19,6 +19,8 @@ bool functions_run_eagerly() { return eager_functions; }
 
 namespace detail {
 
+constinit thread_local uint32_t trace_context = 0;
+
 namespace {
 
 constexpr int recursion_limit = 64;
@@ -51,14 +53,14 @@ void check_defined(std::span<const Tensor> tensors) {
 // ---- traces
 
 bool FunctionTrace::accepts(std::span<const Tensor> tensors, const std::string& key) const {
-  if (tensors.size() != inputs.size() || key != static_key) return false;
+  if (tensors.size() != inputs.size() || context != trace_context || key != static_key) return false;
   for (size_t i = 0; i < tensors.size(); ++i)
     if (!spec_fits(inputs[i], *tensors[i].impl())) return false;
   return true;
 }
 
 bool FunctionTrace::accepts(std::span<const Tensor* const> tensors) const {
-  if (tensors.size() != inputs.size()) return false;
+  if (tensors.size() != inputs.size() || context != trace_context) return false;
   for (size_t i = 0; i < tensors.size(); ++i)
     if (!spec_fits(inputs[i], *tensors[i]->impl())) return false;
   return true;
@@ -140,13 +142,14 @@ std::vector<Spec> FunctionCore::specs_for(const FunctionCall& call, const std::s
   bool same_kind = false;
   for (size_t i = list->traces.size(); i-- > 0 && !same_kind;) {
     const FunctionTrace& t = *list->traces[i];
-    bool match = t.static_key == key && t.inputs.size() == specs.size();
+    bool match = t.static_key == key && t.context == trace_context && t.inputs.size() == specs.size();
     for (size_t k = 0; match && k < specs.size(); ++k)
       match = t.inputs[k].dtype == specs[k].dtype && t.inputs[k].shape.rank() == specs[k].shape.rank();
     if (match || !nearest) nearest = &t;
     same_kind = match;
   }
   std::vector<std::string> changes;
+  if (nearest->context != trace_context) changes.push_back("the caller changed a mode, such as training");
   if (nearest->static_key != key) changes.push_back("a static argument has another value");
   for (size_t i = 0; i < specs.size(); ++i) {
     if (i >= nearest->inputs.size()) {
@@ -329,10 +332,8 @@ bool call_simple(FunctionCore& core, std::span<const Tensor* const> tensors, Loc
     if (!t->defined()) return false;
   FunctionTrace* trace = core.find_simple(tensors);
   if (!trace) return false;
-  SmallVector<Tensor, 4> inputs;
-  for (const Tensor* t : tensors) inputs.push_back(*t);
   try {
-    trace->compiled.run(inputs, {&output, 1});
+    trace->compiled.run(tensors, {&output, 1});
   } catch (Error& e) {
     e.set_origin(core.options().name.empty() ? "function" : core.options().name, where);
     throw;

@@ -10,6 +10,10 @@
 
 namespace tandem::detail {
 
+/// What else than its arguments decides what a body does: bits that layers above set for a scope on their
+/// thread, such as whether a model is in training. A trace is valid in the context in which it was made.
+extern constinit thread_local uint32_t trace_context [[gnu::tls_model("initial-exec")]];
+
 /// One recorded path of a Function, for one signature.
 class FunctionTrace {
  public:
@@ -24,6 +28,7 @@ class FunctionTrace {
   CompiledGraph compiled;
   std::vector<Spec> inputs;
   std::string static_key;
+  uint32_t context = trace_context;
   std::shared_ptr<void> skeleton;
   std::string reason;
   Location where;

@@ -51,7 +51,4 @@ class StructuredCall final : public Structured, public std::enable_shared_from_t
 void apply_call(const std::shared_ptr<StructuredCall>& call, std::span<const Tensor> inputs, Location where,
                 Tensors& outputs);
 
-/// Records every node of `graph` again through the current mode. `inputs` stand for its arguments.
-std::vector<Tensors> replay(const Graph& graph, std::span<const Tensor> inputs);
-
 }  // namespace tandem

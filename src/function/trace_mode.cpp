@@ -150,6 +150,7 @@ void TraceMode::note_known(const OpDef& op, const void* attributes, std::span<co
   }
   std::vector<Tensor> inputs;
   for (const Argument& a : arguments) {
+    if (a.operand && a.operand->is_symbolic_number()) return;
     Tensor t = a.tensor ? known_value(a.tensor) : materialize(a);
     if (!t.defined() && a.present()) return;
     if (t.defined() &&
@@ -186,8 +187,10 @@ void TraceMode::apply(const OpDef& op, const void* attributes, Operands operands
         inputs.push_back(value_of(Tensor::share(a.tensor), where));
       else if (a.operand->kind() == Operand::Kind::list)
         inputs.push_back(list_value(*a.operand, where, keep));
+      else if (keep = materialize(a); keep.is_symbolic())
+        inputs.push_back(value_of(keep, where));
       else
-        inputs.push_back(constant(keep = materialize(a), where));
+        inputs.push_back(constant(keep, where));
       kept.push_back(keep);
     }
     InferContext context(op, arguments, this);
