@@ -5,6 +5,7 @@
 #include "tandem/nn/initializer.h"
 #include "tandem/nn/layer.h"
 #include "tandem/nn/layers.h"
+#include "tandem/nn/loss.h"
 #include "tandem/nn/model.h"
 #include "tandem/nn/module.h"
 #include "tandem/nn/optimizer.h"

@@ -140,7 +140,7 @@ std::shared_ptr<detail::FunctionalBody> connect(const Values& inputs, const Valu
 }  // namespace
 
 Model::Model(const Values& inputs, const Values& outputs, ModelOptions options, Location where)
-    : Layer("Model", std::move(options.name), where, connect(inputs, outputs, where)) {
+    : Model("Model", std::move(options.name), where, connect(inputs, outputs, where)) {
   for (const Layer& layer : layers()) detail::adopt_layer(*state(), layer, where);
 }
 
@@ -164,6 +164,7 @@ Sequential& Sequential::add(SequentialItem item, Location where) {
     detail::adopt_layer(*state(), *item.layer(), where);
     body.layers_.push_back(*item.layer());
   });
+  forget_graphs();
   if (item.layer() && body.output) {
     const Location made = item.layer()->state()->where;
     body.output = (*item.layer())(*body.output, {}, made.known() ? made : where);

@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "core/check.h"
+#include "function/function_core.h"
 #include "function/trace_mode.h"
 #include "nn/layer_call.h"
 #include "nn/module_state.h"
@@ -13,7 +14,8 @@ namespace tandem::nn {
 
 namespace {
 
-thread_local bool training_now = false;
+// Of the trace context, so that a function called in training has traces of its own.
+constexpr uint32_t training_bit = 1;
 
 constexpr std::string_view context_begin = "in layer ";
 
@@ -106,12 +108,17 @@ std::shared_ptr<const detail::ValueNode> describe_call(const Layer& layer, const
 
 }  // namespace
 
-bool is_training() { return training_now; }
+bool is_training() { return (tandem::detail::trace_context & training_bit) != 0; }
 
-TrainingScope::TrainingScope(std::optional<bool> training) : saved_(training_now) {
-  training_now = training.value_or(saved_);
+TrainingScope::TrainingScope(std::optional<bool> training) : saved_(is_training()) {
+  set(training.value_or(saved_));
 }
-TrainingScope::~TrainingScope() { training_now = saved_; }
+TrainingScope::~TrainingScope() { set(saved_); }
+
+void TrainingScope::set(bool training) {
+  uint32_t& context = tandem::detail::trace_context;
+  context = training ? context | training_bit : context & ~training_bit;
+}
 
 Layer::Layer(const char* kind, std::string name, Location where, std::shared_ptr<detail::LayerBody> body)
     : Module(std::move(name)), body_(std::move(body)) {

@@ -10,17 +10,22 @@ inline Location call_line(Location where) {
   return tandem::detail::current_call_site ? *tandem::detail::current_call_site : where;
 }
 
-/// Runs `f` as the public function `name` called at `where`: operations inside count as called there, and an
-/// error without an origin gets this one.
+/// Runs `f` as the public function `name` called at `where`: an error without an origin gets this one.
 template <class F>
-decltype(auto) at_line(const char* name, Location where, F&& f) {
-  const CallSite site(where);
+decltype(auto) in_call(std::string_view name, Location where, F&& f) {
   try {
     return f();
   } catch (Error& e) {
     e.set_origin(name, call_line(where));
     throw;
   }
+}
+
+/// The same, and operations inside count as called there.
+template <class F>
+decltype(auto) at_line(std::string_view name, Location where, F&& f) {
+  const CallSite site(where);
+  return in_call(name, where, std::forward<F>(f));
 }
 
 }  // namespace tandem::nn::detail

@@ -27,6 +27,8 @@ class TrainingScope {
   TrainingScope& operator=(const TrainingScope&) = delete;
 
  private:
+  static void set(bool training);
+
   bool saved_;
 };
 
