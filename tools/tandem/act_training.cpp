@@ -34,7 +34,7 @@ struct Trainee {
 
   Tensor step(const Tensor& images, const Tensor& labels, const Tensor& rate) const {
     GradientTape tape;
-    const Tensor loss = cross_entropy(network(images), labels);
+    Tensor loss = cross_entropy(network(images), labels);
     const std::vector<Variable> variables = network.variables();
     const std::vector<Tensor> gradients = tape.gradient(loss, variables);
     for (size_t i = 0; i < variables.size(); ++i) variables[i].assign_sub(rate * gradients[i]);
