@@ -377,9 +377,12 @@ class Probe {
   std::vector<size_t> sources_;
 };
 
+/// By a rule of its own, or through its parts.
+bool differentiates(const OpDef& op) { return op.gradient || op.has(td::composite); }
+
 std::vector<Sample> gradient_samples(const OpDef& op) {
   std::vector<Sample> all;
-  if (!op.gradient) return all;
+  if (!differentiates(op)) return all;
   for (const Sample& sample : op.samples()) {
     Sample s;
     if (!sample.gradient || !in_dtype(op, sample, DType::f64, s) || !is_accepted(op, s)) continue;
@@ -423,7 +426,7 @@ TEST_P(OpTable, SecondGradientsMatchDifferences) {
 
 // A gradient in a narrow dtype has the input's dtype and shape.
 TEST_P(OpTable, GradientsKeepTheDtype) {
-  if (!op().gradient || !runs()) return;
+  if (!differentiates(op()) || !runs()) return;
   for (const Sample& s : all_samples(op())) {
     if (!s.gradient) continue;
     td::GradientTape tape;
@@ -488,7 +491,7 @@ TensorList run_with_gradients(const OpDef& op, const Sample& sample, const Tenso
       sources.push_back(inputs[i]);
     }
   TensorList outputs = run(op, sample, inputs);
-  if (op.gradient && sample.gradient && !sources.empty() && !outputs.empty() &&
+  if (differentiates(op) && sample.gradient && !sources.empty() && !outputs.empty() &&
       td::is_floating(outputs[0].dtype()))
     for (Tensor& d : tape.gradient(outputs[0], sources, {.unconnected = td::Unconnected::zero}))
       outputs.push_back(std::move(d));
@@ -520,6 +523,7 @@ TEST_P(OpTable, GraphsGiveTheSameBits) {
 TEST_P(OpTable, UnknownSizesChangeNoBit) {
   if (!runs() || op().has(td::effect)) return;
   for (const Sample& s : own_samples(op())) {
+    if (!s.unknown_sizes) continue;
     SCOPED_TRACE(describe(op(), s));
     td::FunctionOptions options;
     const TensorList arguments = picked(op(), s);
@@ -532,7 +536,15 @@ TEST_P(OpTable, UnknownSizesChangeNoBit) {
     if (arguments.empty()) continue;
     const auto body = [&](const TensorList& inputs) { return run_with_gradients(op(), s, inputs); };
     const TensorList eager = body(s.inputs);
-    expect_same_bits(traced(op(), s, body, options)(arguments), eager);
+    TensorList graph;
+    try {
+      graph = traced(op(), s, body, options)(arguments);
+    } catch (const td::Error& e) {
+      // Ops whose very rank depends on an unknown size say so; nothing else may fail.
+      EXPECT_NE(std::string(e.what()).find("while tracing"), std::string::npos) << e.what();
+      continue;
+    }
+    expect_same_bits(graph, eager);
   }
 }
 
@@ -542,7 +554,8 @@ TEST(OpTableHeaders, EveryOnnxOpHasAFunction) {
   std::set<std::string> documented;
   for (const auto& entry : std::filesystem::directory_iterator(TANDEM_SOURCE_FOLDER "/include/tandem/ops")) {
     std::ifstream file(entry.path());
-    const std::string text(std::istreambuf_iterator<char>(file), {});
+    std::string text(std::istreambuf_iterator<char>(file), {});
+    text = std::regex_replace(text, std::regex("\n///"), "");
     // A docstring names the op behind its function: "..., ONNX ReduceSum."
     const std::regex name(R"(ONNX ([A-Z]\w*))");
     for (std::sregex_iterator it(text.begin(), text.end(), name), end; it != end; ++it)

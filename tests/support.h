@@ -6,11 +6,15 @@
 #include <memory>
 #include <string>
 
+#include "compiler/pass.h"
 #include "ops/op_def.h"
 #include "tandem/error.h"
 #include "tandem/tensor.h"
 
 namespace tandem::testing {
+
+/// In tests the compiler verifies every graph before and after every pass.
+inline const bool passes_are_verified = PipelineOptions::verify_by_default = true;
 
 /// The whole message of the td::Error that `f` throws, or "no error".
 template <class F>
