@@ -18,7 +18,7 @@ constexpr int64_t image_side = 28, class_count = 10, held_back = 10'000;
 template <class T>
 Tensor to_tensor(const IdxArray& array) {
   std::vector<T> elements(array.bytes.size() / sizeof(T));
-  std::memcpy(elements.data(), array.bytes.data(), array.bytes.size());
+  if (!elements.empty()) std::memcpy(elements.data(), array.bytes.data(), array.bytes.size());
   return from_vector(std::move(elements), array.shape);
 }
 
