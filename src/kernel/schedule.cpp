@@ -108,7 +108,7 @@ class Scheduler {
     }
   }
   bool pair_first(const Instruction& x, PairFirst& first) const {
-    if (x.type != DType::f32) return false;
+    if (x.type != DType::f32 || x.operand_count() < 2) return false;
     // The pair's first operand can't be one element for all: a constant goes second.
     const bool reversed = p_.code[x.operand[0]].op == Op::constant;
     if (reversed && p_.code[x.operand[1]].op == Op::constant) return false;
