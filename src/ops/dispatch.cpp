@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
+#include <mutex>
 
 #include "ops/executable.h"
 #include "ops/variable_impl.h"
@@ -617,11 +618,14 @@ void fill_program_cache(const OpDef& op, Operands operands) {
       dtypes.push_back(a.dtype);
     else
       return;
-  // Programs live as long as the process, as the table does.
-  auto* program = new kernel::ProgramRef(op.program(dtypes, context.outputs(), nullptr));
-  const kernel::Program* none = nullptr;
-  if (!op.program_cache[static_cast<int>(dtype)].compare_exchange_strong(none, program->get()))
-    delete program;
+  // Programs live as long as the process, as the table does: never destroyed, and always reachable.
+  static std::mutex mutex;
+  static auto* programs = new std::vector<kernel::ProgramRef>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  auto& slot = op.program_cache[static_cast<int>(dtype)];
+  if (slot.load(std::memory_order_acquire)) return;
+  programs->push_back(op.program(dtypes, context.outputs(), nullptr));
+  slot.store(programs->back().get(), std::memory_order_release);
 }
 
 }  // namespace
