@@ -97,6 +97,18 @@ int main() {
   flat("gelu (tanh), 64k", *unary(gelu_tanh), 1 << 16);
   flat("to f16, 64k", *unary([](k::Value v) { return v; }, DType::f16), 1 << 16);
 
+  const DType random_types[] = {DType::u64, DType::u64};
+  k::Builder random_builder(random_types);
+  random_builder.output(
+      k::philox(random_builder.input(0), random_builder.input(1), k::element_index(random_builder)),
+      DType::u32);
+  const auto random = random_builder.finish();
+  const uint64_t key = 1, base = 2;
+  const void* random_in[] = {&key, &base};
+  void* random_out[] = {z.data()};
+  report("philox, 64k", nanoseconds([&] { k::run_flat(*random, random_in, 3, random_out, 1 << 16); }, 20),
+         copy(1 << 16));
+
   const auto element = [&](const char* name, const k::Program& program, const td::Shape& shape,
                            std::vector<td::Strides> strides) {
     const auto nest = k::LoopNest::elementwise(program, shape, strides);

@@ -12,7 +12,7 @@
 
 namespace tandem::testing {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;  // gradients are told in the order of the arguments
 using TensorList = std::vector<Tensor>;
 
 /// Thrown for records that have no counterpart.
@@ -32,6 +32,7 @@ class Record {
   const TensorList& sources() const { return sources_; }
   TensorList results() const { return list(json_.at("out")); }
   TensorList cotangents() const { return list(json_.at("cotangent")); }
+  /// Undefined where PyTorch has none.
   TensorList gradients() const { return list(json_.at("grads")); }
 
   Tensor input() const { return tensors_.at(&json_.at("input")); }
@@ -100,7 +101,7 @@ class Record {
   }
   static TensorList list(const Json& array) {
     TensorList result;
-    for (const Json& j : array) result.push_back(parse(j));
+    for (const Json& j : array) result.push_back(j.is_null() ? Tensor() : parse(j));
     return result;
   }
   void read_arguments(const Json& j) {

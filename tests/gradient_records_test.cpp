@@ -42,7 +42,7 @@ Tensor like(const Tensor& y, const Tensor& x) { return td::reshape(y, x.shape())
 /// One value a channel, ready to broadcast over dimension 1.
 Tensor channels(const Tensor& v, const Tensor& x) {
   td::Shape shape = td::Dims::filled(x.rank(), 1);
-  if (x.rank() > 0 && v.size() > 1) shape[std::min(1, x.rank() - 1)] = v.size();
+  if (x.rank() > 0 && v.size() != 1) shape[std::min(1, x.rank() - 1)] = v.size();
   return td::reshape(v, shape);
 }
 Tensor reduced(const Record& r, const Tensor& loss, const char* otherwise = "mean") {
@@ -61,7 +61,10 @@ Tensor p_norm(const Tensor& x, double p, const Operand& dims, bool keepdims) {
   if (p == HUGE_VAL) return td::amax(size, dims, keepdims);
   if (p == -HUGE_VAL) return td::amin(size, dims, keepdims);
   if (p == 0) return td::sum(td::cast(x != 0, x.dtype()), dims, keepdims);
-  return td::pow(td::sum(td::pow(size, p), dims, keepdims), 1 / p);
+  // Zeros apart: their powers have no derivative, the norm's subgradient there is zero.
+  const Tensor terms = td::where(size == 0, p > 0 ? 0 : HUGE_VAL, td::pow(td::where(size == 0, 1, size), p));
+  const Tensor total = td::sum(terms, dims, keepdims);
+  return td::where(total == 0, 0, td::pow(td::where(total == 0, 1, total), 1 / p));
 }
 
 Tensor atan2(const Tensor& y, const Tensor& x) {
@@ -127,12 +130,11 @@ std::vector<int64_t> from_axis(const Tensor& x, int first) {
 Tensor pad(const Record& r) {
   const std::vector<int64_t> pairs = r.integers(0, "pad");  // of the last dimension first
   const Tensor x = r.input();
-  td::Dims pads = td::Dims::filled(2 * x.rank() > td::max_rank ? 0 : 2 * x.rank(), 0);
-  if (pads.empty()) throw NotMapped{"more than four dimensions to pad"};
+  std::vector<int64_t> pads(static_cast<size_t>(2 * x.rank()), 0);
   for (size_t i = 0; i < pairs.size() / 2; ++i) {
-    const int dim = x.rank() - 1 - static_cast<int>(i);
+    const size_t dim = static_cast<size_t>(x.rank()) - 1 - i;
     pads[dim] = pairs[2 * i];
-    pads[dim + x.rank()] = pairs[2 * i + 1];
+    pads[dim + static_cast<size_t>(x.rank())] = pairs[2 * i + 1];
   }
   const std::string mode = r.text(1, "mode", "constant");
   const char* ours = mode == "replicate" ? "edge" : mode == "circular" ? "wrap" : mode.c_str();
@@ -439,11 +441,15 @@ void add_reductions(Rules& rules) {
   add("norm", norm);
   add("linalg.norm", norm);
   add("nn.functional.normalize", [](const Record& r) {
-    const Tensor length = p_norm(r.input(), r.number(-1, "p", 2), {r.integer(-1, "dim", 1)}, true);
-    return r.input() / td::maximum(length, r.number(-1, "eps", 1e-12));
+    const Tensor x = at_least_vector(r.input());
+    const Tensor length = p_norm(x, r.number(-1, "p", 2), {r.integer(-1, "dim", 1)}, true);
+    return like(x / td::maximum(length, r.number(-1, "eps", 1e-12)), r.input());
   });
   add("nn.functional.cosine_similarity", [](const Record& r) {
-    const Tensor a = r.input(), b = r.tensor(0, "x2");
+    Tensor a = at_least_vector(r.input()), b = at_least_vector(r.tensor(0, "x2"));
+    const td::Shape common = (a * b).shape();
+    a = td::expand(a, common);
+    b = td::expand(b, common);
     const int64_t dim = r.integer(-1, "dim", 1);
     const double epsilon = r.number(-1, "eps", 1e-8);
     const auto unit = [&](const Tensor& t) {
@@ -569,6 +575,7 @@ void add_shapes_and_indices(Rules& rules) {
     TensorList parts;  // an empty vector joins anything
     for (const Tensor& t : r.inputs())
       if (!(t.rank() == 1 && t.size() == 0)) parts.push_back(t);
+    if (parts.empty()) return TensorList{td::identity(r.inputs()[0])};
     return TensorList{td::concat(parts, r.integer(0, "dim", 0))};
   };
   rules["chunk"] = [](const Record& r) {
@@ -642,6 +649,7 @@ const Rules& rules() {
 /// Empty when all elements agree, else the first that does not.
 std::string difference(const Tensor& actual, const Tensor& expected) {
   constexpr double relative = 1e-6, absolute = 1e-10;
+  if (!expected.defined()) return td::reduce_any(actual).item<bool>() ? "not zero" : "";
   if (!(actual.shape() == expected.shape()))
     return "shape " + td::to_string(actual.shape()) + ", expected " + td::to_string(expected.shape());
   const auto a = td::cast(actual, td::float64).to_vector<double>();
@@ -723,5 +731,6 @@ TEST(GradientRecords, MatchPyTorch) {
   std::cout << met << " of " << total << " records are met\n";
   for (const auto& [reason, count] : skipped) std::cout << "  skipped " << count << ": " << reason << '\n';
   for (const auto& [op, count] : failed) std::cout << "  failed " << count << ": " << op << '\n';
-  EXPECT_GE(met, 0);
+  EXPECT_TRUE(failed.empty());
+  EXPECT_GE(met, 813);
 }

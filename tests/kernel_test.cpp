@@ -190,6 +190,14 @@ TEST(Kernel, PhiloxGivesItsPublishedNumbers) {
   const void* in[] = {&zero, &zero};
   k::run_flat(*program, in, 3, out, 100, 500);
   EXPECT_EQ(tail, std::vector<uint32_t>(r.begin() + 500, r.end()));
+  // Indices in any order find the same words.
+  const DType three[] = {DType::u64, DType::u64, DType::u64};
+  k::Builder c(three);
+  c.output(k::philox(c.input(0), c.input(1), c.input(2)), DType::u32);
+  std::vector<uint64_t> backwards(600);
+  for (size_t i = 0; i < 600; ++i) backwards[i] = 599 - i;
+  const auto b2 = flat<uint32_t>(*c.finish(), {&zero, &zero, backwards.data()}, 3, 600);
+  EXPECT_EQ(std::vector<uint32_t>(b2.rbegin(), b2.rend()), r);
 }
 
 TEST(Kernel, BroadcastAndTransposedOperands) {

@@ -113,7 +113,7 @@ struct Selu : Activation {
     return where_positive(x, x, expm1(kernel::minimum(x, zero_like(x))) * a.alpha) * a.gamma;
   }
   static Tensors gradient(const Gradient& g, const Attributes& a) {
-    const float scale = a.alpha * a.gamma;
+    const double scale = static_cast<double>(a.alpha) * a.gamma;
     return {where(g.x() > 0, g.dy() * a.gamma, g.dy() * (g.y() + scale))};
   }
 };

@@ -546,6 +546,7 @@ namespace detail {
 void run_decomposition(const OpDef& op, const void* attributes, std::span<const Tensor> inputs,
                        std::span<Tensor> outputs) {
   const ModeScope eager(nullptr);
+  const CallSiteOverride unknown({});  // errors take the line of whoever runs the op, not that of its parts
   Tensors results = op.decomposition(inputs, attributes);
   TD_ASSERT(results.size() == static_cast<int>(outputs.size()));
   for (int i = 0; i < results.size(); ++i) outputs[static_cast<size_t>(i)] = std::move(results[i]);

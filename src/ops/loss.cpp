@@ -42,7 +42,8 @@ struct ClassLabels : NotDifferentiable {
         for (int64_t i = 0; i < count; ++i) {
           out[i] = static_cast<int64_t>(k.in<T>(0)[i]);
           TD_CHECK((out[i] >= 0 && out[i] < classes) || out[i] == a.ignore_index,
-                   "label {} is no class; expected 0 to {}", k.in<T>(0)[i], classes - 1);
+                   "label {} at position {} is out of range for {} classes; expected 0 to {}", out[i], i,
+                   classes, classes - 1);
         }
     });
   }
