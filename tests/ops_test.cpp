@@ -156,3 +156,69 @@ TEST(Ops, ActivationsRefuseWhatTheyDoNotKnow) {
       td::prelu(x, td::Tensor({{1.f}, {2.f}})),
       "prelu: slopes of shape (2, 1) do not broadcast to the input's shape (2,) (ops_test.cpp:LINE)");
 }
+
+TEST(Ops, GemmFollowsMatmul) {
+  const td::Tensor a = {{1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}}, b = {{1.f, 0.f}, {2.f, -1.f}, {0.5f, 1.f}};
+  EXPECT_EQ(td::gemm(a, b).to_vector<float>(), td::matmul(a, b).to_vector<float>());
+  EXPECT_EQ(td::gemm(b, a, td::Tensor({2.f, 4.f}), 2, 0.5f, true, true).to_vector<float>(),
+            (Floats{14, 36, 3, 4}));
+  EXPECT_ERROR(
+      td::gemm(a, a),
+      "gemm: shapes (2, 3) and (2, 3) do not multiply: inner sizes 3 and 2 differ (ops_test.cpp:LINE)");
+  EXPECT_ERROR(td::gemm(a, b, td::Tensor({1.f, 2.f, 3.f})),
+               "gemm: C of shape (3,) does not broadcast to the product's shape (2, 2) (ops_test.cpp:LINE)");
+}
+
+TEST(Ops, NormalizationOfRows) {
+  const td::Tensor x = {{1.f, 3.f}, {-2.f, 2.f}}, scale = {1.f, 2.f}, bias = {0.5f, -0.5f};
+  const auto [y, mean, inverse] = td::layer_normalization_statistics(x, scale, bias, -1, 0);
+  EXPECT_EQ(y.to_vector<float>(), (Floats{-0.5f, 1.5f, -0.5f, 1.5f}));
+  EXPECT_EQ(mean.to_vector<float>(), (Floats{2, 0}));
+  EXPECT_EQ(inverse.to_vector<float>(), (Floats{1, 0.5f}));
+  EXPECT_EQ(mean.shape(), (td::Shape{2, 1}));
+  EXPECT_EQ(td::rms_normalization(td::Tensor({3.f, 4.f, 0.f, 0.f}), 2, -1, 0).to_vector<float>(),
+            (Floats{2.4f, 3.2f, 0, 0}));
+  EXPECT_ERROR(td::layer_normalization(x, td::Tensor({1.f, 2.f, 3.f})),
+               "layer_normalization: Scale of shape (3,) does not broadcast to the input's shape (2, 2) "
+               "(ops_test.cpp:LINE)");
+  EXPECT_ERROR(
+      td::layer_normalization(x, scale, bias, 2),
+      "layer_normalization: axis 2 is out of range for rank 2; expected -2 to 1 (ops_test.cpp:LINE)");
+}
+
+TEST(Ops, CrossEntropyOfLabels) {
+  const td::Tensor logits = {{0.f, 0.f}, {1000.f, 0.f}}, labels = {1, 0};
+  const td::Tensor loss = td::sparse_softmax_cross_entropy(logits, labels);
+  EXPECT_EQ(loss.to_vector<float>(), (Floats{std::log(2.f), 0}));
+  EXPECT_EQ(td::sparse_softmax_cross_entropy(logits, td::Tensor({1, 0}, td::uint8)).shape(), (td::Shape{2}));
+  td::GradientTape tape;
+  tape.watch(logits);
+  const td::Tensor mean = td::mean(td::sparse_softmax_cross_entropy(logits, labels));
+  EXPECT_EQ(tape.gradient(mean, logits).to_vector<float>(), (Floats{0.25f, -0.25f, 0, 0}));
+  EXPECT_ERROR(td::sparse_softmax_cross_entropy(logits, td::Tensor({0, 2})),
+               "class_labels: label 2 at position 1 is out of range for 2 classes; expected 0 to 1 "
+               "(ops_test.cpp:LINE)");
+  EXPECT_ERROR(
+      td::sparse_softmax_cross_entropy(logits, td::Tensor({0, 1, 1})),
+      "sparse_softmax_cross_entropy: labels of shape (3,) do not fit logits of shape (2, 2); expected "
+      "(2,) (ops_test.cpp:LINE)");
+}
+
+TEST(Ops, OnnxLossesWeighAndIgnore) {
+  const td::Tensor scores = {{0.f, 0.f, 0.f}, {0.f, 0.f, 0.f}, {0.f, 0.f, 0.f}}, labels = {0, 2, -1};
+  const td::Tensor weights = {1.f, 5.f, 3.f};
+  const float log3 = std::log(3.f);
+  const auto near = [&](const td::Tensor& t, float expected) {
+    EXPECT_NEAR(t.item<float>(), expected, 1e-6f);
+  };
+  near(td::softmax_cross_entropy_loss(scores, labels, weights, {.reduction = "sum", .ignore_index = -1}),
+       4 * log3);
+  near(td::softmax_cross_entropy_loss(scores, labels, weights, {.ignore_index = -1}), log3);
+  near(td::negative_log_likelihood_loss(scores - 2, labels, nullptr, {.ignore_index = -1}), 2);
+  EXPECT_ERROR(td::softmax_cross_entropy_loss(scores, labels),
+               "class_labels: label -1 at position 2 is out of range for 3 classes; expected 0 to 2 "
+               "(ops_test.cpp:LINE)");
+  EXPECT_ERROR(td::softmax_cross_entropy_loss(scores, labels, weights, {.reduction = "max"}),
+               "softmax_cross_entropy_loss: reduction \"max\" is unknown; allowed are \"none\", \"sum\" and "
+               "\"mean\" (ops_test.cpp:LINE)");
+}
