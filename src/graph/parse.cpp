@@ -408,20 +408,44 @@ class Parser {
     return v;
   }
 
+  /// Integers, fractions or texts; its first entry says which.
+  AttributeValue attribute_list() {
+    std::vector<int64_t> integers;
+    std::vector<double> fractions;
+    std::vector<std::string> texts;
+    while (!accept(']')) {
+      const char c = peek();
+      const size_t begin = at_;
+      if (c == '[') complain("a list cannot hold lists");
+      if (accept('?')) {
+        integers.push_back(symbol());
+      } else {
+        const AttributeValue entry = attribute_value();
+        if (const auto* i = std::get_if<int64_t>(&entry))
+          integers.push_back(*i);
+        else if (const auto* f = std::get_if<double>(&entry))
+          fractions.push_back(*f);
+        else if (const auto* s = std::get_if<std::string>(&entry))
+          texts.push_back(*s);
+        else
+          complain_at(begin, "a list holds integers, fractions or texts");
+      }
+      if (!integers.empty() + !fractions.empty() + !texts.empty() != 1)
+        complain_at(begin, "the entries of a list are of different kinds");
+      if (!accept(',')) {
+        expect(']');
+        break;
+      }
+    }
+    if (!fractions.empty()) return fractions;
+    if (!texts.empty()) return texts;
+    return integers;
+  }
+
   AttributeValue attribute_value() {
     const char c = peek();
     if (c == '"') return quoted();
-    if (accept('[')) {
-      std::vector<int64_t> list;
-      while (!accept(']')) {
-        list.push_back(accept('?') ? symbol() : to_integer<int64_t>(number_token()));
-        if (!accept(',')) {
-          expect(']');
-          break;
-        }
-      }
-      return list;
-    }
+    if (accept('[')) return attribute_list();
     const size_t begin = at_;
     const std::string_view token = number_token();
     DType d{};

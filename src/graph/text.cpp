@@ -168,6 +168,16 @@ std::string value_text(const AttributeValue& value, const TextOptions& options) 
         text += (i > 0 ? ", " : "") + (is_symbol(v[i]) ? size_text(v[i]) : std::to_string(v[i]));
       return text + ']';
     }
+    std::string operator()(const std::vector<double>& v) const {
+      std::string text;
+      for (double entry : v) text += (text.empty() ? "[" : ", ") + number_text(entry);
+      return text.empty() ? "[]" : text + ']';
+    }
+    std::string operator()(const std::vector<std::string>& v) const {
+      std::string text;
+      for (const std::string& entry : v) text += (text.empty() ? "[" : ", ") + quoted(entry);
+      return text.empty() ? "[]" : text + ']';
+    }
     std::string operator()(DType v) const { return std::string(name_of(v)); }
     std::string operator()(const Tensor& v) const { return v.defined() ? tensor_text(v, options) : "none"; }
   };

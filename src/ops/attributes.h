@@ -8,6 +8,7 @@
 //
 // From the list follow equality, hash, printing, parsing and, later, ONNX's AttributeProto.
 
+#include <algorithm>
 #include <bit>
 #include <cstdint>
 #include <cstring>
@@ -51,7 +52,8 @@ struct Word {
 };
 
 /// One attribute's value in general form, for text, files and pictures.
-using AttributeValue = std::variant<int64_t, double, std::string, std::vector<int64_t>, DType, Tensor>;
+using AttributeValue = std::variant<int64_t, double, std::string, std::vector<int64_t>, DType, Tensor,
+                                    std::vector<double>, std::vector<std::string>>;
 
 /// Everything the layers above need of an op's attribute struct, without knowing it.
 struct AttributeType {
@@ -84,6 +86,11 @@ inline AttributeValue to_value(const Word& v) { return std::string(std::string_v
 inline AttributeValue to_value(const std::string& v) { return v; }
 inline AttributeValue to_value(const Dims& v) { return v.to_vector(); }
 inline AttributeValue to_value(const Tensor& v) { return v; }
+inline AttributeValue to_value(const std::vector<int64_t>& v) { return v; }
+inline AttributeValue to_value(const std::vector<float>& v) {
+  return std::vector<double>(v.begin(), v.end());
+}
+inline AttributeValue to_value(const std::vector<std::string>& v) { return v; }
 
 template <class T>
 const T& expect(const AttributeValue& v) {
@@ -111,6 +118,24 @@ inline void from_value(const AttributeValue& v, Word& to) {
 inline void from_value(const AttributeValue& v, std::string& to) { to = expect<std::string>(v); }
 inline void from_value(const AttributeValue& v, Dims& to) { to = Dims(expect<std::vector<int64_t>>(v)); }
 inline void from_value(const AttributeValue& v, Tensor& to) { to = expect<Tensor>(v); }
+inline void from_value(const AttributeValue& v, std::vector<int64_t>& to) {
+  to = expect<std::vector<int64_t>>(v);
+}
+// A list of whole numbers, and so an empty list, may be a list of fractions too.
+inline void from_value(const AttributeValue& v, std::vector<float>& to) {
+  to.clear();
+  if (const auto* whole = std::get_if<std::vector<int64_t>>(&v))
+    for (int64_t i : *whole) to.push_back(static_cast<float>(i));
+  else
+    for (double d : expect<std::vector<double>>(v)) to.push_back(static_cast<float>(d));
+}
+inline void from_value(const AttributeValue& v, std::vector<std::string>& to) {
+  const auto* list = std::get_if<std::vector<int64_t>>(&v);
+  if (list && list->empty())
+    to.clear();
+  else
+    to = expect<std::vector<std::string>>(v);
+}
 template <class T>
 void from_value(const AttributeValue& v, std::optional<T>& to) {
   from_value(v, to.emplace());
@@ -130,6 +155,12 @@ inline size_t hash_of(const Dims& v) {
   return h;
 }
 template <class T>
+size_t hash_of(const std::vector<T>& v) {
+  size_t h = v.size();
+  for (const T& x : v) h = mix(h, hash_of(x));
+  return h;
+}
+template <class T>
 size_t hash_of(const std::optional<T>& v) {
   return v ? mix(1, hash_of(*v)) : 0;
 }
@@ -144,6 +175,8 @@ bool same(const T& a, const T& b) {
     return std::bit_cast<uint32_t>(a) == std::bit_cast<uint32_t>(b);
   else if constexpr (std::is_same_v<T, double>)
     return std::bit_cast<uint64_t>(a) == std::bit_cast<uint64_t>(b);
+  else if constexpr (std::is_same_v<T, std::vector<float>> || std::is_same_v<T, std::vector<double>>)
+    return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](auto x, auto y) { return same(x, y); });
   else
     return a == b;
 }
