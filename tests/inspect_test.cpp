@@ -112,8 +112,11 @@ TEST(CompareModes, MeasuresALambda) {
   EXPECT_GT(c.graph_first_ns, c.trace_ns + c.optimize_ns + c.plan_ns + c.first_run_ns);
   EXPECT_LE(c.graph_low_ns, c.graph_ns);
   EXPECT_LE(c.graph_ns, c.graph_high_ns);
+  // Under a sanitizer no block is kept for the next tensor, so that it sees every use after a free.
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
   EXPECT_EQ(c.eager_allocations, 0);
   EXPECT_EQ(c.graph_allocations, 0);
+#endif
 }
 
 TEST(CompareModes, TakesFunctionsAndGenericCallables) {

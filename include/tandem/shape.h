@@ -77,14 +77,18 @@ class Dims {
       if (d < 0) return false;
     return true;
   }
-  /// Product of the sizes (1 for rank 0), or -1 when one is symbolic and none is zero.
+  /// Product of the sizes (1 for rank 0), or -1 when one is symbolic and none is zero. At most 2^58: more fit
+  /// no memory, and their bytes still fit an int64.
   constexpr int64_t element_count() const {
+    constexpr int64_t most = int64_t{1} << 58;
     int64_t n = 1;
     bool symbolic = false;
     for (int64_t d : *this) {
       if (d == 0) return 0;
-      if (d < 0) symbolic = true;
-      n *= d;
+      if (d < 0)
+        symbolic = true;
+      else if (__builtin_mul_overflow(n, d, &n) || n > most)
+        n = most;
     }
     return symbolic ? -1 : n;
   }

@@ -192,6 +192,9 @@ struct Swish : Activation {
   static Value expression(const Attributes& a, Value x) {
     return x * sigmoid(a.alpha == 1 ? x : x * a.alpha);
   }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    return {in[0] * sigmoid(in[0] * a.alpha)};
+  }
   static Tensors gradient(const Gradient& g, const Attributes& a) {
     const Tensor scaled = g.x() * a.alpha, s = sigmoid(scaled);
     return {g.dy() * (s * (1 + scaled * (1 - s)))};
@@ -202,6 +205,9 @@ struct Mish : Activation {
   static constexpr std::string_view name = "Mish";
   static constexpr int since = 22;
   static Value expression(Value x) { return x * tanh(softplus(x)); }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    return {in[0] * tanh(softplus(in[0]))};
+  }
   static Tensors gradient(const Gradient& g) {
     const Tensor t = tanh(softplus(g.x()));
     return {g.dy() * (t + g.x() * sigmoid(g.x()) * (1 - square(t)))};
@@ -227,6 +233,11 @@ struct Gelu : Activation {
   static Value expression(const Attributes& a, Value x) {
     if (a.approximate == "none") return x * 0.5 * (erf(x * (std::numbers::sqrt2 / 2)) + 1);
     return x * 0.5 * (tanh((x * x * x * cubic + x) * slope) + 1);
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    const Tensor& x = in[0];
+    if (a.approximate == "none") return {x * 0.5 * (erf(x * (std::numbers::sqrt2 / 2)) + 1)};
+    return {x * 0.5 * (tanh((x * x * x * cubic + x) * slope) + 1)};
   }
   static Tensors gradient(const Gradient& g, const Attributes& a) {
     const Tensor& x = g.x();

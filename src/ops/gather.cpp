@@ -154,6 +154,17 @@ struct GatherGradient {
       }
     });
   }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    const Tensor& shape = in[2];
+    const int rank = in[0].rank() - in[1].rank() + 1, axis = InferContext::normalize_axis(a.axis, rank);
+    // The gradient with the indices' axes made one, and each element's index.
+    const Tensor sizes = concat(
+        {slice(shape, {0}, {axis}), reshape(size_of(in[1]), {1}), slice(shape, {axis + 1}, {rank})}, 0);
+    Dims column = Dims::filled(rank, 1);
+    column[axis] = -1;
+    const Tensor indices = expand(reshape(cast(in[1], DType::i64), column), sizes);
+    return {scatter_elements(zeros(shape, in[0].dtype()), indices, reshape(in[0], sizes), axis, "add")};
+  }
   static Tensors gradient(const Gradient& g, const Attributes& a) {
     return {gather(g.dy(), g.x(1), a.axis), {}, {}};
   }

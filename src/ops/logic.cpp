@@ -10,6 +10,7 @@
 #include "ops/variable_impl.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/math.h"
+#include "tandem/ops/reduce.h"
 #include "tandem/ops/shape.h"
 
 namespace tandem {
@@ -99,6 +100,17 @@ struct Not : Logical {
   static Value expression(Value x) { return bit_not(x); }
 };
 
+/// The bits of integers of any width as booleans in a new last axis of 64, the lowest first; and back.
+Tensor to_bits(const Tensor& x) {
+  const Tensor places = arange(64, DType::u64);
+  const Tensor shifted = bit_shift(unsqueeze(cast(x, DType::u64), {-1}), places, "RIGHT");
+  return cast(mod(shifted, Tensor(2, DType::u64)), DType::boolean);
+}
+Tensor from_bits(const Tensor& bits, DType dtype) {
+  const Tensor shifted = bit_shift(cast(bits, DType::u64), arange(64, DType::u64), "LEFT");
+  return cast(reduce_sum(cast(shifted, DType::i64), {-1}), dtype);
+}
+
 struct Bitwise : Elementwise, NotDifferentiable {
   static constexpr TypeSet types = types::integer;
   static constexpr uint32_t traits = commutative;
@@ -109,22 +121,34 @@ struct Bitwise : Elementwise, NotDifferentiable {
 struct BitwiseAnd : Bitwise {
   static constexpr std::string_view name = "BitwiseAnd";
   static Value expression(Value a, Value b) { return bit_and(a, b); }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    return {from_bits(logical_and(to_bits(in[0]), to_bits(in[1])), in[0].dtype())};
+  }
 };
 
 struct BitwiseOr : Bitwise {
   static constexpr std::string_view name = "BitwiseOr";
   static Value expression(Value a, Value b) { return bit_or(a, b); }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    return {from_bits(logical_or(to_bits(in[0]), to_bits(in[1])), in[0].dtype())};
+  }
 };
 
 struct BitwiseXor : Bitwise {
   static constexpr std::string_view name = "BitwiseXor";
   static Value expression(Value a, Value b) { return bit_xor(a, b); }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    return {from_bits(logical_xor(to_bits(in[0]), to_bits(in[1])), in[0].dtype())};
+  }
 };
 
 struct BitwiseNot : Bitwise {
   static constexpr std::string_view name = "BitwiseNot";
   static constexpr uint32_t traits = involution;
   static Value expression(Value x) { return bit_not(x); }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    return {from_bits(logical_not(to_bits(in[0])), in[0].dtype())};
+  }
 };
 
 struct BitShift : Elementwise, NotDifferentiable {

@@ -305,6 +305,14 @@ struct TileGradient {
     };
     with_element(y.dtype, run);
   }
+  // Repeats get axes of their own, which are summed.
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    const int rank = in[0].rank();
+    Dims repeated;
+    for (int i = 0; i < rank; ++i) repeated.push_back(2 * i);
+    const Tensor sizes = reshape(concat({unsqueeze(in[2], {1}), unsqueeze(in[1], {1})}, 1), {-1});
+    return {reduce_sum(reshape(in[0], sizes), repeated)};
+  }
   static Tensors gradient(const Gradient& g) { return {tile(g.dy(), g.x(2)), {}, {}}; }
   static std::vector<Sample> samples() {
     return {{{ramp({4, 3}), integers({2, 3}), integers({2, 1})}, {}},

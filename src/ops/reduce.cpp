@@ -318,9 +318,21 @@ struct SumTo {
   static void rows(Builder& k, const NoAttributes&, std::span<const Spec> outputs) {
     k.output(kernel::reduce_sum(k.input(0)), outputs[0].dtype);
   }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&);
   static Tensors gradient(const Gradient& g) { return {expand(g.dy(), g.x().shape()), {}}; }
   static std::vector<Sample> samples();
 };
+
+Tensors SumTo::decomposition(std::span<const Tensor> in, const NoAttributes&) {
+  const Operand x(in[0]), shape(in[1]);
+  const Argument arguments[] = {{.operand = &x, .tensor = in[0].impl(), .dtype = in[0].dtype()},
+                                {.operand = &shape, .tensor = in[1].impl(), .dtype = in[1].dtype()}};
+  Mode* mode = current_mode();
+  InferContext c(op_def<SumTo>, arguments, mode ? mode->known_values() : nullptr);
+  infer(c);
+  const Dims axes = row_axes(c, {});
+  return {reshape(axes.size() == 0 ? in[0] : reduce_sum(in[0], axes, true), in[1])};
+}
 
 std::vector<Sample> SumTo::samples() {
   return {{{ramp({2, 3, 4}), Tensor({3, 1}, DType::i64)}, {}},

@@ -6,6 +6,7 @@
 #include "ops/dispatch.h"
 #include "ops/families.h"
 #include "tandem/ops/creation.h"
+#include "tandem/ops/math.h"
 #include "tandem/ops/reduce.h"
 #include "tandem/ops/shape.h"
 
@@ -420,6 +421,15 @@ struct Narrow {
     result.strides = in.strides;
     for (int i = 0; i < a.part; ++i) result.offset += c.shape(i + 1)[axis] * in.strides[axis];
     return true;
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    const int axis = InferContext::normalize_axis(a.axis, in[0].rank());
+    const auto size = [&](int64_t part) {
+      return shape_of(in[static_cast<size_t>(part) + 1], axis, axis + 1);
+    };
+    Tensor start = Tensor({0}, DType::i64);
+    for (int64_t i = 0; i < a.part; ++i) start = start + size(i);
+    return {slice(in[0], start, start + size(a.part), {axis})};
   }
   static Tensors gradient(const Gradient& g, const Attributes& a);
   static std::vector<Sample> samples() {

@@ -7,6 +7,8 @@
 #include "ops/elements.h"
 #include "ops/families.h"
 #include "tandem/ops/creation.h"
+#include "tandem/ops/indexing.h"
+#include "tandem/ops/reduce.h"
 #include "tandem/ops/shape.h"
 
 namespace tandem {
@@ -118,7 +120,8 @@ struct Slice {
     Range ranges[max_rank];
     TD_ASSERT(known_ranges(c, 1, in.shape, ranges));
     for (int i = 0; i < in.shape.rank(); ++i) {
-      result.strides.push_back(in.strides[i] * ranges[i].step);
+      // A step past the end is never taken, and may be huge.
+      result.strides.push_back(ranges[i].size > 1 ? in.strides[i] * ranges[i].step : in.strides[i]);
       result.offset += ranges[i].start * in.strides[i];
     }
     if (out.element_count() == 0) result.offset = 0;  // nothing is read; stay inside the buffer
@@ -167,12 +170,23 @@ struct SliceGradient {
       TD_CHECK(ranges[i].size == from.shape[i], "the gradient has shape {} where the range has {} in axis {}",
                from.shape, ranges[i].size, i);
       offset += ranges[i].start * to.strides[i];
-      strides.push_back(to.strides[i] * ranges[i].step);
+      strides.push_back(ranges[i].size > 1 ? to.strides[i] * ranges[i].step : to.strides[i]);
     }
     if (from.shape.element_count() == 0) return;
     copy_strided(from.data, contiguous_strides(from.shape),
                  static_cast<std::byte*>(to.data) + offset * static_cast<int64_t>(size), strides, from.shape,
                  size);
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    const auto given = [&](size_t i) {
+      return i < in.size() && in[i].defined() ? Operand(in[i]) : Operand();
+    };
+    // Where each element of the range lies in the flat result.
+    const Tensor count = reduce_prod(in[1], {0});
+    const Tensor places = slice(reshape(arange(count), in[1]), in[2], in[3], given(4), given(5));
+    const Tensor flat = scatter_elements(zeros(reshape(count, {1}), in[0].dtype()), reshape(places, {-1}),
+                                         reshape(in[0], {-1}), 0);
+    return {reshape(flat, in[1])};
   }
   static Tensors gradient(const Gradient& g) {
     Tensors result{slice(g.dy(), g.x(2), g.x(3), optional(g, 4), optional(g, 5))};
