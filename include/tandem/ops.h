@@ -2,6 +2,7 @@
 // All operations.
 
 #include "tandem/ops/activation.h"
+#include "tandem/ops/convolution.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/indexing.h"
 #include "tandem/ops/linear.h"
@@ -9,6 +10,7 @@
 #include "tandem/ops/loss.h"
 #include "tandem/ops/math.h"
 #include "tandem/ops/normalization.h"
+#include "tandem/ops/pooling.h"
 #include "tandem/ops/random.h"
 #include "tandem/ops/reduce.h"
 #include "tandem/ops/shape.h"

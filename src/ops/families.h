@@ -9,6 +9,7 @@ namespace tandem {
 std::span<const OpDef* const> activation_ops();
 std::span<const OpDef* const> arg_ops();
 std::span<const OpDef* const> binary_ops();
+std::span<const OpDef* const> convolution_ops();
 std::span<const OpDef* const> copy_ops();
 std::span<const OpDef* const> cumulative_ops();
 std::span<const OpDef* const> custom_ops();
@@ -23,6 +24,7 @@ std::span<const OpDef* const> loss_ops();
 std::span<const OpDef* const> matmul_ops();
 std::span<const OpDef* const> normalization_ops();
 std::span<const OpDef* const> pad_ops();
+std::span<const OpDef* const> pooling_ops();
 std::span<const OpDef* const> random_ops();
 std::span<const OpDef* const> reduce_ops();
 std::span<const OpDef* const> scatter_ops();

@@ -1,0 +1,450 @@
+// Convolutions: Conv, ConvTranspose, and the two bilinear ops that their gradients need.
+
+#include "tandem/ops/convolution.h"
+
+#include "ops/elements.h"
+#include "ops/families.h"
+#include "ops/windows.h"
+#include "runtime/convolution.h"
+#include "tandem/ops/creation.h"
+#include "tandem/ops/math.h"
+#include "tandem/ops/reduce.h"
+#include "tandem/ops/shape.h"
+
+namespace tandem {
+
+namespace {
+
+using kernel::View;
+using runtime::max_spatial;
+using runtime::Windows;
+
+Tensor ramp(const Shape& shape) {
+  std::vector<float> v(static_cast<size_t>(shape.element_count()));
+  for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>((i * 7) % 15) * 0.25f - 1.5f;
+  return from_vector(std::move(v), shape);
+}
+Tensor sizes(const Shape& shape) { return to_tensor(Operand(shape)); }
+
+struct ConvAttributes : WindowAttributes {
+  int64_t group = 1;
+  static constexpr auto fields() {
+    return std::tuple{
+        field("auto_pad", &ConvAttributes::auto_pad), field("dilations", &ConvAttributes::dilations),
+        field("group", &ConvAttributes::group),       field("kernel_shape", &ConvAttributes::kernel_shape),
+        field("pads", &ConvAttributes::pads),         field("strides", &ConvAttributes::strides)};
+  }
+};
+
+Dims kernel_sizes(const Shape& w) { return Dims(std::span<const int64_t>(w.begin() + 2, w.end())); }
+
+/// Throws unless the weights (or their shape) have x's rank, and kernel_shape, if given, is theirs.
+Dims checked_kernel(const ConvAttributes& a, const Shape& x, const Shape& w) {
+  check_spatial("X", x);
+  TD_CHECK(w.rank() == x.rank(), "W of shape {} must have as many dimensions as X of shape {}", w, x);
+  const Dims kernel = kernel_sizes(w);
+  bool same = a.kernel_shape.empty() || a.kernel_shape.size() == kernel.size();
+  for (int i = 0; same && i < a.kernel_shape.size(); ++i)
+    same = kernel[i] < 0 || kernel[i] == a.kernel_shape[i];
+  TD_CHECK(same, "kernel_shape {} does not agree with W of shape {}", a.kernel_shape, w);
+  TD_CHECK(a.group > 0, "group is {}; it must be at least 1", a.group);
+  return a.kernel_shape.empty() ? kernel : a.kernel_shape;
+}
+
+void check_bias(const InferContext& c, int i, int64_t outputs) {
+  if (!c.has(i)) return;
+  const Shape& b = c.shape(i);
+  TD_CHECK(b.rank() == 1 && (b[0] == outputs || b[0] < 0 || outputs < 0),
+           "B has shape {}; one number for each of {} output channels is needed", b, outputs);
+}
+
+/// Shape (batch, channels, sizes...), unknown ones as symbols of their own.
+Shape with_channels(const InferContext& c, int64_t batch, int64_t channels, const int64_t* spatial,
+                    int rank) {
+  Shape shape{batch, channels};
+  for (int d = max_spatial - rank; d < max_spatial; ++d)
+    shape.push_back(spatial[d] == -1 ? c.fresh_symbol() : spatial[d]);
+  return shape;
+}
+
+/// x and y as conv's, w of shape (outputs, channels / group, ...).
+runtime::Convolution convolution(DType dtype, int64_t group, const Shape& x, const Shape& w,
+                                 const Windows& windows) {
+  return {dtype, x[0], group, w[1], w[0] / group, windows};
+}
+
+void check_outputs(const Shape& w, int64_t group) {
+  TD_CHECK(w[0] < 0 || w[0] % group == 0, "the {} outputs of W of shape {} cannot be cut into {} groups",
+           w[0], w, group);
+}
+void check_channels(const Shape& x, const Shape& w, int64_t group) {
+  TD_CHECK(x[1] < 0 || w[1] < 0 || x[1] == w[1] * group,
+           "X of shape {} has {} channels; W of shape {} and group {} need {}", x, x[1], w, group,
+           w[1] * group);
+}
+
+/// The axes but that of channels: what a bias' gradient is summed over.
+Dims bias_axes(int rank) {
+  Dims axes = spatial_axes(rank);
+  axes.insert(0, 0);
+  return axes;
+}
+
+// ---- Conv
+
+struct Conv {
+  static constexpr std::string_view name = "Conv";
+  static constexpr int since = 22;
+  using Attributes = ConvAttributes;
+  static constexpr std::array<InputDef, 3> inputs{
+      {{"X", types::floating}, {"W", types::floating}, {"B", types::floating, 0, InputDef::optional}}};
+
+  static void infer(InferContext& c, const Attributes& a) {
+    const Shape &x = c.shape(0), &w = c.shape(1);
+    const Dims kernel = checked_kernel(a, x, w);
+    check_channels(x, w, a.group);
+    check_outputs(w, a.group);
+    check_bias(c, 2, w[0]);
+    const Windows windows = windows_over(a, x, kernel);
+    c.output(c.dtype(0), with_channels(c, x[0], w[0], windows.output, windows.rank));
+  }
+  static void kernel(const KernelContext& k, const Attributes& a) {
+    const Shape &x = k.inputs[0].shape, &w = k.inputs[1].shape;
+    runtime::convolve(convolution(k.outputs[0].dtype, a.group, x, w, windows_over(a, x, kernel_sizes(w))),
+                      k.inputs[0].data, k.inputs[1].data, k.has(2) ? k.inputs[2].data : nullptr,
+                      k.outputs[0].data);
+  }
+  static Tensors gradient(const Gradient& g, const Attributes& a);
+  static std::vector<Sample> samples();
+};
+
+// ---- ConvInputGradient: conv's transpose, for the input's shape
+
+struct ConvInputGradient {
+  static constexpr std::string_view name = "ConvInputGradient", domain = "ai.tandem";
+  using Attributes = ConvAttributes;
+  static constexpr std::array<InputDef, 3> inputs{
+      {{"dY", types::floating}, {"W", types::floating}, {"shape", types::i64, 1, InputDef::parameter}}};
+
+  static void infer(InferContext& c, const Attributes& a) {
+    const Shape &dy = c.shape(0), &w = c.shape(1), x = shape_parameter(c, 2);
+    const Dims kernel = checked_kernel(a, x, w);
+    check_channels(x, w, a.group);
+    check_outputs(w, a.group);
+    check_dy(dy, x, w);
+    windows_over(a, x, kernel);
+    c.output(c.dtype(0), x);
+  }
+  static void check_dy(const Shape& dy, const Shape& x, const Shape& w) {
+    TD_CHECK(dy.rank() == x.rank() && (dy[1] < 0 || w[0] < 0 || dy[1] == w[0]),
+             "dY has shape {}; it must have {} dimensions and {} channels", dy, x.rank(), w[0]);
+  }
+  static void kernel(const KernelContext& k, const Attributes& a) {
+    const Shape &dy = k.inputs[0].shape, &w = k.inputs[1].shape, &x = k.outputs[0].shape;
+    runtime::convolve_transposed(
+        convolution(k.outputs[0].dtype, a.group, x, w, windows_between(a, x, dy, kernel_sizes(w))),
+        k.inputs[0].data, k.inputs[1].data, nullptr, k.outputs[0].data);
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a);
+  static Tensors gradient(const Gradient& g, const Attributes& a);
+  static std::vector<Sample> samples();
+};
+
+// ---- ConvWeightGradient
+
+struct ConvWeightGradient {
+  static constexpr std::string_view name = "ConvWeightGradient", domain = "ai.tandem";
+  using Attributes = ConvAttributes;
+  static constexpr std::array<InputDef, 3> inputs{
+      {{"X", types::floating}, {"dY", types::floating}, {"shape", types::i64, 1, InputDef::parameter}}};
+
+  static void infer(InferContext& c, const Attributes& a) {
+    const Shape &x = c.shape(0), &dy = c.shape(1), w = shape_parameter(c, 2);
+    const Dims kernel = checked_kernel(a, x, w);
+    check_channels(x, w, a.group);
+    check_outputs(w, a.group);
+    ConvInputGradient::check_dy(dy, x, w);
+    windows_over(a, x, kernel);
+    c.output(c.dtype(0), w);
+  }
+  static void kernel(const KernelContext& k, const Attributes& a) {
+    const Shape &x = k.inputs[0].shape, &dy = k.inputs[1].shape, &w = k.outputs[0].shape;
+    runtime::correlate(
+        convolution(k.outputs[0].dtype, a.group, x, w, windows_between(a, x, dy, kernel_sizes(w))),
+        k.inputs[0].data, k.inputs[1].data, k.outputs[0].data);
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a);
+  static Tensors gradient(const Gradient& g, const Attributes& a);
+  static std::vector<Sample> samples();
+};
+
+// ---- gradients: three maps, each linear in two tensors, give each other's
+
+Tensor input_gradient(const ConvAttributes& a, const Tensor& dy, const Tensor& w, const Shape& x) {
+  return dispatch<ConvInputGradient>(a, Operand(dy), Operand(w), Operand(x));
+}
+Tensor weight_gradient(const ConvAttributes& a, const Tensor& x, const Tensor& dy, const Shape& w) {
+  return dispatch<ConvWeightGradient>(a, Operand(x), Operand(dy), Operand(w));
+}
+Tensor convolved(const ConvAttributes& a, const Tensor& x, const Tensor& w) {
+  return dispatch<Conv>(a, Operand(x), Operand(w));
+}
+
+Tensors Conv::gradient(const Gradient& g, const Attributes& a) {
+  const Tensor dy = g.dy();
+  Tensors result{{}, {}, {}};
+  if (g.needs(0)) result[0] = input_gradient(a, dy, g.x(1), g.x(0).shape());
+  if (g.needs(1)) result[1] = weight_gradient(a, g.x(0), dy, g.x(1).shape());
+  if (g.needs(2)) result[2] = reduce_sum(dy, bias_axes(dy.rank()));
+  result.resize(g.input_count());
+  return result;
+}
+Tensors ConvInputGradient::gradient(const Gradient& g, const Attributes& a) {
+  Tensors result{{}, {}, {}};
+  if (g.needs(0)) result[0] = convolved(a, g.dy(), g.x(1));
+  if (g.needs(1)) result[1] = weight_gradient(a, g.dy(), g.x(0), g.x(1).shape());
+  return result;
+}
+Tensors ConvWeightGradient::gradient(const Gradient& g, const Attributes& a) {
+  Tensors result{{}, {}, {}};
+  if (g.needs(0)) result[0] = input_gradient(a, g.x(1), g.dy(), g.x(0).shape());
+  if (g.needs(1)) result[1] = convolved(a, g.x(0), g.dy());
+  return result;
+}
+
+// ---- ConvTranspose
+
+struct ConvTranspose {
+  static constexpr std::string_view name = "ConvTranspose";
+  static constexpr int since = 22;
+  struct Attributes : ConvAttributes {
+    Dims output_padding, output_shape;
+    static constexpr auto fields() {
+      return std::tuple_cat(ConvAttributes::fields(),
+                            std::tuple{field("output_padding", &Attributes::output_padding),
+                                       field("output_shape", &Attributes::output_shape)});
+    }
+  };
+  static constexpr std::array<InputDef, 3> inputs{
+      {{"X", types::floating}, {"W", types::floating}, {"B", types::floating, 0, InputDef::optional}}};
+
+  static void infer(InferContext& c, const Attributes& a) {
+    const Shape &x = c.shape(0), &w = c.shape(1);
+    const Dims kernel = checked_kernel(a, x, w);
+    TD_CHECK(x[1] < 0 || w[0] < 0 || x[1] == w[0], "X of shape {} has {} channels; W of shape {} needs {}", x,
+             x[1], w, w[0]);
+    TD_CHECK(w[0] < 0 || w[0] % a.group == 0, "the {} channels of W of shape {} cannot be cut into {} groups",
+             w[0], w, a.group);
+    const int64_t outputs = w[1] < 0 ? (a.group == 1 ? w[1] : c.fresh_symbol()) : w[1] * a.group;
+    check_bias(c, 2, outputs);
+    const Windows windows = windows_under(a, a.output_padding, a.output_shape, x, kernel);
+    c.output(c.dtype(0), with_channels(c, x[0], outputs, windows.input, windows.rank));
+  }
+  static void kernel(const KernelContext& k, const Attributes& a) {
+    const Shape &x = k.inputs[0].shape, &w = k.inputs[1].shape;
+    const Windows windows = windows_under(a, a.output_padding, a.output_shape, x, kernel_sizes(w));
+    runtime::convolve_transposed(convolution(k.outputs[0].dtype, a.group, x, w, windows), k.inputs[0].data,
+                                 k.inputs[1].data, k.has(2) ? k.inputs[2].data : nullptr, k.outputs[0].data);
+  }
+  /// The convolution whose transpose this is: what it pads at the end makes it give back x's sizes.
+  static ConvAttributes transposed(const Attributes& a, const Tensor& x, const Tensor& w) {
+    ConvAttributes b = a;
+    b.auto_pad = "NOTSET";
+    const int rank = x.rank() - 2;
+    b.pads = Dims::filled(2 * rank, 0);
+    const bool given = (a.auto_pad == "NOTSET" || a.auto_pad == "VALID") && a.output_shape.empty();
+    for (int i = 0; i < rank; ++i) {
+      const int64_t stride = a.strides.empty() ? 1 : a.strides[i];
+      const int64_t extra = a.output_padding.empty() ? 0 : a.output_padding[i];
+      if (given) {
+        if (a.auto_pad == "NOTSET" && !a.pads.empty())
+          b.pads[i] = a.pads[i], b.pads[rank + i] = a.pads[rank + i];
+        if (extra >= stride) b.pads[rank + i] -= extra;
+        continue;
+      }
+      // These paddings follow from sizes, which are pinned here where a trace does not know them.
+      Shape known{1, 1};
+      Dims kernel;
+      for (int k = 0; k < rank; ++k) {
+        known.push_back(a.output_shape.empty() ? 1 : static_cast<int64_t>(x.dim(2 + k)));
+        kernel.push_back(w.dim(2 + k));
+      }
+      const Windows windows = windows_under(a, a.output_padding, a.output_shape, known, kernel);
+      const int d = max_spatial - rank + i;
+      const int64_t reach = (windows.output[d] - 1) * stride + (kernel[i] - 1) * windows.dilation[d] + 1;
+      b.pads[i] = windows.before[d];
+      b.pads[rank + i] = reach - windows.input[d] - windows.before[d];
+    }
+    return b;
+  }
+  static Tensors gradient(const Gradient& g, const Attributes& a) {
+    const Tensor dy = g.dy();
+    const ConvAttributes b = transposed(a, g.x(0), g.x(1));
+    Tensors result{{}, {}, {}};
+    if (g.needs(0)) result[0] = convolved(b, dy, g.x(1));
+    if (g.needs(1)) result[1] = weight_gradient(b, dy, g.x(0), g.x(1).shape());
+    if (g.needs(2)) result[2] = reduce_sum(dy, bias_axes(dy.rank()));
+    result.resize(g.input_count());
+    return result;
+  }
+  static std::vector<Sample> samples();
+};
+
+// ---- the gradients' ops in terms of ONNX's own
+
+/// The integers of a parameter that is known; only graphs that leave their sizes open have others.
+Shape known_shape(const Tensor& shape) { return Shape(shape.to_vector<int64_t>()); }
+
+/// Attributes with the padding spelled out, and the windows themselves.
+ConvAttributes spelled_out(const ConvAttributes& a, const Windows& w) {
+  ConvAttributes b = a;
+  b.auto_pad = "NOTSET";
+  b.pads = b.strides = b.dilations = b.kernel_shape = {};
+  for (int d = max_spatial - w.rank; d < max_spatial; ++d) {
+    b.pads.push_back(w.before[d]);
+    b.strides.push_back(w.stride[d]);
+    b.dilations.push_back(w.dilation[d]);
+  }
+  for (int d = max_spatial - w.rank; d < max_spatial; ++d) b.pads.push_back(w.after[d]);
+  return b;
+}
+
+Tensors ConvInputGradient::decomposition(std::span<const Tensor> in, const Attributes& a) {
+  const Shape x = known_shape(in[2]);
+  const Windows w = windows_between(a, x, in[0].shape(), kernel_sizes(in[1].shape()));
+  ConvTranspose::Attributes b;
+  static_cast<ConvAttributes&>(b) = spelled_out(a, w);
+  for (int d = max_spatial - w.rank; d < max_spatial; ++d)
+    b.output_padding.push_back(w.input[d] + w.before[d] + w.after[d] - (w.kernel[d] - 1) * w.dilation[d] - 1 -
+                               (w.output[d] - 1) * w.stride[d]);
+  return {dispatch<ConvTranspose>(b, Operand(in[0]), Operand(in[1]))};
+}
+
+// The batch takes the place of the channels: x as (channels, group, batch, ...) is convolved with dy as
+// kernel.
+Tensors ConvWeightGradient::decomposition(std::span<const Tensor> in, const Attributes& a) {
+  const Tensor &x = in[0], &dy = in[1];
+  const Shape shape = known_shape(in[2]);
+  const Windows w = windows_between(a, x.shape(), dy.shape(), kernel_sizes(shape));
+  ConvAttributes b = spelled_out(a, w);
+  std::swap(b.strides, b.dilations);
+  Shape split{x.shape()[0], a.group, shape[1]}, joined{shape[1], a.group * x.shape()[0]};
+  Dims order{2, 1, 0}, exchanged{1, 0}, starts, ends, axes = spatial_axes(x.rank());
+  for (int i = 2; i < x.rank(); ++i) {
+    split.push_back(x.shape()[i]);
+    joined.push_back(x.shape()[i]);
+    order.push_back(i + 1);
+    exchanged.push_back(i);
+    starts.push_back(0);
+    ends.push_back(shape[i]);
+  }
+  const Tensor images = reshape(transpose(reshape(x, split), order), joined);
+  const Tensor sums = slice(convolved(b, images, transpose(dy, exchanged)), starts, ends, axes);
+  return {transpose(sums, exchanged)};
+}
+
+// ---- samples
+
+ConvAttributes conv_attributes(const WindowAttributes& window, int64_t group = 1) {
+  ConvAttributes a;
+  static_cast<WindowAttributes&>(a) = window;
+  a.group = group;
+  return a;
+}
+
+std::vector<Sample> Conv::samples() {
+  const Tensor x = ramp({2, 4, 5, 4}), w = ramp({6, 4, 3, 2}), b = ramp({6});
+  return {
+      {{x, w, b}, {}},
+      {{x, w}, boxed(conv_attributes({.pads = {1, 0, 2, 1}, .strides = {2, 1}}))},
+      {{x, ramp({6, 2, 2, 3}), b}, boxed(conv_attributes({.auto_pad = "SAME_UPPER", .strides = {2, 3}}, 2))},
+      {{x, ramp({4, 1, 2, 2})},
+       boxed(conv_attributes({.auto_pad = "SAME_LOWER", .dilations = {2, 1}, .kernel_shape = {2, 2}}, 4))},
+      {{x, ramp({3, 4, 1, 1}), ramp({3})}, boxed(conv_attributes({.auto_pad = "VALID"}))},
+      {{ramp({1, 2, 7}), ramp({3, 2, 3})}, boxed(conv_attributes({.dilations = {2}, .pads = {1, 1}}))},
+      {{ramp({1, 2, 3, 4, 3}), ramp({2, 2, 2, 3, 2})},
+       boxed(conv_attributes({.pads = {1, 0, 0, 0, 1, 1}, .strides = {1, 2, 1}}))},
+      {{zeros({0, 4, 5, 4}), w, b}, {}}};
+}
+
+std::vector<Sample> ConvInputGradient::samples() {
+  const Tensor dy = ramp({2, 6, 3, 3}), w = ramp({6, 4, 3, 2});
+  return {{{dy, w, sizes({2, 4, 5, 4})}, {}},
+          {{ramp({2, 6, 3, 4}), w, sizes({2, 4, 5, 4})},
+           boxed(conv_attributes({.pads = {1, 0, 2, 1}, .strides = {2, 1}}))},
+          {{ramp({2, 6, 3, 2}), ramp({6, 2, 2, 3}), sizes({2, 4, 5, 4})},
+           boxed(conv_attributes({.auto_pad = "SAME_UPPER", .strides = {2, 3}}, 2))},
+          {{ramp({1, 3, 5}), ramp({3, 2, 3}), sizes({1, 2, 7})},
+           boxed(conv_attributes({.dilations = {2}, .pads = {1, 1}}))},
+          {{zeros({0, 6, 3, 3}), w, sizes({0, 4, 5, 4})}, {}}};
+}
+
+std::vector<Sample> ConvWeightGradient::samples() {
+  const Tensor x = ramp({2, 4, 5, 4});
+  return {{{x, ramp({2, 6, 3, 3}), sizes({6, 4, 3, 2})}, {}},
+          {{x, ramp({2, 6, 3, 4}), sizes({6, 4, 3, 2})},
+           boxed(conv_attributes({.pads = {1, 0, 2, 1}, .strides = {2, 1}}))},
+          {{x, ramp({2, 6, 3, 2}), sizes({6, 2, 2, 3})},
+           boxed(conv_attributes({.auto_pad = "SAME_UPPER", .strides = {2, 3}}, 2))},
+          {{ramp({1, 2, 7}), ramp({1, 3, 5}), sizes({3, 2, 3})},
+           boxed(conv_attributes({.dilations = {2}, .pads = {1, 1}}))}};
+}
+
+std::vector<Sample> ConvTranspose::samples() {
+  const Tensor x = ramp({2, 4, 3, 2}), w = ramp({4, 3, 3, 2}), b = ramp({3});
+  const auto with = [](const ConvAttributes& a, const Dims& padding, const Dims& shape) {
+    Attributes c;
+    static_cast<ConvAttributes&>(c) = a;
+    c.output_padding = padding;
+    c.output_shape = shape;
+    return boxed(c);
+  };
+  return {
+      {{x, w, b}, {}},
+      {{x, w}, with(conv_attributes({.pads = {1, 0, 1, 1}, .strides = {2, 3}}), {1, 0}, {})},
+      {{x, w}, with(conv_attributes({.dilations = {3, 2}, .strides = {2, 1}}), {2, 1}, {})},
+      {{x, w, b}, with(conv_attributes({.strides = {3, 2}}), {}, {10, 5})},
+      {{x, w, ramp({6})}, with(conv_attributes({.auto_pad = "SAME_UPPER", .strides = {2, 3}}, 2), {}, {})},
+      {{x, w}, with(conv_attributes({.auto_pad = "SAME_LOWER", .strides = {2, 1}}), {}, {7, 2})},
+      {{x, ramp({4, 2, 1, 1}), ramp({2})}, {}},
+      {{ramp({1, 2, 4}), ramp({2, 2, 3})}, with(conv_attributes({.strides = {2}}), {}, {})},
+      {{ramp({1, 2, 2, 3, 2}), ramp({2, 1, 2, 3, 2})},
+       with(conv_attributes({.pads = {0, 1, 0, 1, 1, 0}}), {}, {})},
+      {{zeros({0, 4, 3, 2}), w, b}, {}}};
+}
+
+constexpr const OpDef* table[] = {&op_def<Conv>, &op_def<ConvTranspose>, &op_def<ConvInputGradient>,
+                                  &op_def<ConvWeightGradient>};
+
+/// Options as attributes, spread over the dimensions of an argument.
+ConvAttributes attributes_of(const ConvOptions& o, int spatial) {
+  return conv_attributes(window_attributes(o.auto_pad, o.dilations, {}, o.pads, o.strides, spatial), o.group);
+}
+
+}  // namespace
+
+std::span<const OpDef* const> convolution_ops() { return table; }
+
+Tensor conv(const Operand& x, const Operand& w, const Operand& bias, const ConvOptions& options) {
+  return dispatch<Conv>(attributes_of(options, spatial_rank(x)), x, w, bias);
+}
+Tensor conv_transpose(const Operand& x, const Operand& w, const Operand& bias,
+                      const ConvTransposeOptions& options) {
+  const int spatial = spatial_rank(x);
+  const ConvOptions window{options.strides, options.pads, options.dilations, options.group, options.auto_pad};
+  ConvTranspose::Attributes a;
+  static_cast<ConvAttributes&>(a) = attributes_of(window, spatial);
+  a.output_padding = spread(options.output_padding, spatial);
+  a.output_shape = spread(options.output_shape, spatial);
+  return dispatch<ConvTranspose>(a, x, w, bias);
+}
+Tensor conv_input_gradient(const Operand& dy, const Operand& w, const Operand& x_shape,
+                           const ConvOptions& options) {
+  return dispatch<ConvInputGradient>(attributes_of(options, spatial_rank(dy)), dy, w, x_shape);
+}
+Tensor conv_weight_gradient(const Operand& x, const Operand& dy, const Operand& w_shape,
+                            const ConvOptions& options) {
+  return dispatch<ConvWeightGradient>(attributes_of(options, spatial_rank(x)), x, dy, w_shape);
+}
+
+}  // namespace tandem

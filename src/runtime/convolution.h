@@ -1,0 +1,30 @@
+#pragma once
+// Convolutions and their two transposes.
+
+#include "runtime/windows.h"
+#include "tandem/dtype.h"
+
+namespace tandem::runtime {
+
+/// x[batch, groups * in_channels, input...], w[groups * out_channels, in_channels, kernel...] and
+/// y[batch, groups * out_channels, output...], all contiguous. Channels are counted by group.
+struct Convolution {
+  DType dtype = DType::f32;  ///< floating; f16 and bf16 are computed in f32 and rounded once
+  int64_t batch = 0, groups = 1, in_channels = 0, out_channels = 0;
+  Windows windows;
+
+  bool operator==(const Convolution&) const = default;
+};
+
+// The bits of each result depend on neither the threads nor what else is in the batch's slices: every
+// element is one chain of fused multiply-adds, or a fixed tree of such.
+
+/// y from x and w; `bias`, one number an output channel, may be null.
+void convolve(const Convolution& c, const void* x, const void* w, const void* bias, void* y);
+/// x from y and w: what convolve's derivative with respect to x does, and what transposed convolutions do;
+/// `bias`, one number an input channel, may be null.
+void convolve_transposed(const Convolution& c, const void* y, const void* w, const void* bias, void* x);
+/// w from x and y: what convolve's derivative with respect to w does.
+void correlate(const Convolution& c, const void* x, const void* y, void* w);
+
+}  // namespace tandem::runtime

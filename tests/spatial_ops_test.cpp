@@ -1,0 +1,114 @@
+// Convolutions and pooling: numbers worked out by hand, and what mistakes are answered with.
+
+#include "tandem/tandem.h"
+#include "tests/support.h"
+
+namespace td = tandem;
+
+namespace {
+
+using td::Tensor;
+using Numbers = std::vector<float>;
+
+Tensor counting(const td::Shape& shape) {
+  return td::reshape(td::arange(0, shape.element_count(), 1, td::float32), shape);
+}
+
+TEST(Convolution, AddsUpWindows) {
+  const Tensor x = counting({1, 1, 3, 3}), w = td::ones({1, 1, 2, 2});
+  EXPECT_EQ(td::conv(x, w).to_vector<float>(), (Numbers{8, 12, 20, 24}));
+  EXPECT_EQ(td::conv(x, w, Tensor({0.5f})).to_vector<float>(), (Numbers{8.5, 12.5, 20.5, 24.5}));
+  EXPECT_EQ(td::conv(x, w, nullptr, {.dilations = {2}}).to_vector<float>(), (Numbers{16}));
+  // The odd element of padding comes last, or first.
+  EXPECT_EQ(td::conv(x, w, nullptr, {.auto_pad = "SAME_UPPER"}).to_vector<float>(),
+            (Numbers{8, 12, 7, 20, 24, 13, 13, 15, 8}));
+  EXPECT_EQ(td::conv(x, w, nullptr, {.auto_pad = "SAME_LOWER"}).to_vector<float>(),
+            (Numbers{0, 1, 3, 3, 8, 12, 9, 20, 24}));
+  EXPECT_EQ(td::conv(x, w, nullptr, {.strides = {2}, .pads = {1, 0}}).to_vector<float>(), (Numbers{1, 20}));
+}
+
+TEST(Convolution, GroupsSeeTheirOwnChannels) {
+  const Tensor x = counting({1, 2, 1, 2}), w = td::reshape(Tensor({1.f, 10.f}), {2, 1, 1, 1});
+  EXPECT_EQ(td::conv(x, w, nullptr, {.group = 2}).to_vector<float>(), (Numbers{0, 1, 20, 30}));
+}
+
+TEST(Convolution, TransposesSpread) {
+  const Tensor x = counting({1, 1, 2, 2}) + 1, w = td::ones({1, 1, 2, 2});
+  EXPECT_EQ(td::conv_transpose(x, w).to_vector<float>(), (Numbers{1, 3, 2, 4, 10, 6, 3, 7, 4}));
+  // More room than the windows reach stays zero, at the end.
+  const Tensor wide = td::conv_transpose(x, w, nullptr, {.strides = {2}, .output_shape = {5, 4}});
+  EXPECT_EQ(wide.shape(), (td::Shape{1, 1, 5, 4}));
+  EXPECT_EQ(wide.to_vector<float>(), (Numbers{1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4, 0, 0, 0, 0}));
+}
+
+// Sizes at which columns are made in parts and images run in parallel.
+TEST(Convolution, LargeOnesAgreeWithDoublePrecision) {
+  const Tensor x = td::sin(counting({3, 8, 60, 50})), w = td::cos(counting({12, 4, 5, 3}));
+  const td::ConvOptions options{.strides = {1, 2}, .pads = {2, 1}, .group = 2};
+  const Tensor y = td::conv(x, w, nullptr, options);
+  const auto wide = [](const Tensor& t) { return td::cast(t, td::float64); };
+  const auto largest_difference = [&](const Tensor& a, const Tensor& b) {
+    return td::amax(td::abs(wide(a) - b)).item<double>();
+  };
+  EXPECT_LT(largest_difference(y, td::conv(wide(x), wide(w), nullptr, options)), 1e-4);
+  const Tensor dx = td::conv_input_gradient(y, w, {3, 8, 60, 50}, options);
+  EXPECT_LT(largest_difference(dx, td::conv_input_gradient(wide(y), wide(w), {3, 8, 60, 50}, options)), 1e-3);
+  const Tensor dw = td::conv_weight_gradient(x, y, {12, 4, 5, 3}, options);
+  EXPECT_LT(largest_difference(dw, td::conv_weight_gradient(wide(x), wide(y), {12, 4, 5, 3}, options)), 1e-1);
+}
+
+TEST(Convolution, NamesWhatDoesNotFit) {
+  const Tensor x = td::zeros({1, 4, 5, 5}), w = td::zeros({6, 3, 3, 3});
+  EXPECT_ERROR(td::conv(x, w),
+               "conv: X of shape (1, 4, 5, 5) has 4 channels; W of shape (6, 3, 3, 3) and group 1 need 3 "
+               "(spatial_ops_test.cpp:LINE)");
+  EXPECT_ERROR(td::conv(x, td::zeros({6, 4, 7, 3})),
+               "conv: a window of 7 elements does not fit the 5 of spatial dimension 0 with padding 0 and 0 "
+               "(spatial_ops_test.cpp:LINE)");
+  EXPECT_ERROR(td::conv(x, td::zeros({6, 4, 3, 3}), nullptr, {.strides = {1, 2, 3}}),
+               "conv: strides has 3 numbers; 2 are needed for the 2 spatial dimensions of shape (1, 4, 5, 5) "
+               "(spatial_ops_test.cpp:LINE)");
+  EXPECT_ERROR(td::conv(x, td::zeros({6, 4, 3, 3}), nullptr, {.auto_pad = "SAME"}),
+               "conv: auto_pad \"SAME\" is unknown; expected \"NOTSET\", \"SAME_UPPER\", \"SAME_LOWER\" or "
+               "\"VALID\" (spatial_ops_test.cpp:LINE)");
+  EXPECT_ERROR(td::conv(td::zeros({1, 4}), td::zeros({6, 4})),
+               "conv: X has shape (1, 4); a batch, channels and one to three spatial dimensions are needed "
+               "(spatial_ops_test.cpp:LINE)");
+  EXPECT_ERROR(td::conv(x, td::zeros({6, 4, 3, 3}), td::zeros({5})),
+               "conv: B has shape (5,); one number for each of 6 output channels is needed "
+               "(spatial_ops_test.cpp:LINE)");
+}
+
+TEST(Pooling, LastWindowsMayBeCut) {
+  const Tensor x = counting({1, 1, 4, 4}) + 1;
+  const td::PoolOptions up{.strides = {2}, .ceil_mode = true};
+  EXPECT_EQ(td::max_pool(x, {3, 3}, up).to_vector<float>(), (Numbers{11, 12, 15, 16}));
+  EXPECT_EQ(td::max_pool(x, {3, 3}, {.strides = {2}}).to_vector<float>(), (Numbers{11}));
+  // A window that would start in the padding behind the input is dropped.
+  const Tensor two = counting({1, 1, 2, 2});
+  EXPECT_EQ(td::max_pool(two, {1, 1}, {.strides = {2}, .pads = {0, 0, 1, 1}, .ceil_mode = true}).shape(),
+            (td::Shape{1, 1, 1, 1}));
+}
+
+TEST(Pooling, PaddingCountsOnRequest) {
+  const Tensor x = td::ones({1, 1, 2, 2});
+  EXPECT_EQ(td::average_pool(x, {2, 2}, {.pads = {1, 1, 0, 0}}).to_vector<float>(), (Numbers{1, 1, 1, 1}));
+  EXPECT_EQ(td::average_pool(x, {2, 2}, {.pads = {1, 1, 0, 0}, .count_include_pad = true}).to_vector<float>(),
+            (Numbers{0.25, 0.5, 0.5, 1}));
+}
+
+TEST(Pooling, IndicesLeadBack) {
+  const Tensor x = td::reshape(Tensor({1.f, 5.f, 2.f, 3.f, 0.f, 9.f, 4.f, 7.f}), {1, 1, 2, 4});
+  const auto [values, indices] = td::max_pool_indices(x, {2, 2}, {.strides = {2}});
+  EXPECT_EQ(values.to_vector<float>(), (Numbers{9, 7}));
+  EXPECT_EQ(indices.to_vector<int64_t>(), (std::vector<int64_t>{5, 7}));
+  const auto by_columns = td::max_pool_indices(x, {2, 2}, {.strides = {2}}, true);
+  EXPECT_EQ(by_columns.indices.to_vector<int64_t>(), (std::vector<int64_t>{3, 7}));
+  EXPECT_EQ(td::max_unpool(values, indices, {2, 2}, {.strides = {2}}).to_vector<float>(),
+            (Numbers{0, 0, 0, 0, 0, 9, 0, 7}));
+  EXPECT_ERROR(td::max_unpool(values, indices + 3, {2, 2}, {.strides = {2}}),
+               "max_unpool: index 8 is out of range for the 8 elements of shape (1, 1, 2, 4) "
+               "(spatial_ops_test.cpp:LINE)");
+}
+
+}  // namespace
