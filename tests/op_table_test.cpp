@@ -11,7 +11,7 @@
 #include "ops/dispatch.h"
 #include "tandem/tandem.h"
 #include "tandem/tape.h"
-#include "tests/support.h"
+#include "tests/op_samples.h"
 
 namespace td = tandem;
 
@@ -23,97 +23,14 @@ using td::Sample;
 using td::Tensor;
 using TensorList = std::vector<Tensor>;
 
-// ---- Running one op
-
-TensorList run(const OpDef& op, const Sample& sample, const TensorList& inputs) {
-  std::vector<td::Operand> operands(inputs.begin(), inputs.end());
-  std::vector<const td::Operand*> list;
-  for (const td::Operand& o : operands) list.push_back(&o);
-  const td::AttributeBox attributes = td::testing::attributes_of(op, sample);
-  td::Tensors outputs;
-  td::apply(op, attributes.get(), list, outputs);
-  return {outputs.begin(), outputs.end()};
-}
-TensorList run(const OpDef& op, const Sample& sample) { return run(op, sample, sample.inputs); }
-
-const td::InputDef& input_def(const OpDef& op, size_t i) {
-  return op.inputs[std::min(i, op.inputs.size() - 1)];
-}
-bool is_parameter(const OpDef& op, size_t i) {
-  return (input_def(op, i).flags & td::InputDef::parameter) != 0;
-}
-
-/// The sample in another dtype of its first group; false where the op does not take it.
-bool in_dtype(const OpDef& op, const Sample& sample, DType dtype, Sample& result) {
-  result = sample;
-  bool any = false;
-  for (size_t i = 0; i < sample.inputs.size(); ++i) {
-    const td::InputDef& def = input_def(op, i);
-    const Tensor& t = sample.inputs[i];
-    if (is_parameter(op, i) || !t.defined()) continue;
-    // Floats of other groups follow the first.
-    if (def.group != 0 && !(td::is_floating(t.dtype()) && t.dtype() == sample.inputs[0].dtype())) continue;
-    if (!(def.types & td::type_bit(dtype))) return false;
-    any = true;
-    const bool to_unsigned = td::is_integer(dtype) && !td::is_signed(dtype);
-    result.inputs[i] = td::cast(to_unsigned && td::is_signed(t.dtype()) ? td::abs(t) : t, dtype);
-  }
-  return any;
-}
-
-bool is_accepted(const OpDef& op, const Sample& sample) {
-  try {
-    run(op, sample);
-    return true;
-  } catch (const td::Error&) {
-    return false;
-  }
-}
-
-/// An op's own samples, each input a tensor of its own: gradients of one used twice would add up.
-std::vector<Sample> own_samples(const OpDef& op) {
-  std::vector<Sample> all = op.samples();
-  for (Sample& s : all)
-    for (size_t i = 0; i < s.inputs.size(); ++i)
-      for (size_t k = 0; k < i; ++k)
-        if (s.inputs[i].defined() && s.inputs[i].impl() == s.inputs[k].impl())
-          s.inputs[i] = td::identity(s.inputs[i]);
-  return all;
-}
-
-/// Every sample of an op as it is, then in every other dtype that it takes. Some attributes go with some
-/// dtypes only.
-std::vector<Sample> all_samples(const OpDef& op) {
-  std::vector<Sample> all = own_samples(op);
-  if (op.has(td::effect)) return all;
-  const size_t own = all.size();
-  for (size_t i = 0; i < own; ++i)
-    for (int d = 0; d < td::dtype_count; ++d)
-      if (Sample s; in_dtype(op, all[i], static_cast<DType>(d), s) && is_accepted(op, s))
-        all.push_back(std::move(s));
-  return all;
-}
-
-std::string describe(const OpDef& op, const Sample& sample) {
-  std::ostringstream text;
-  text << op.name << '(';
-  for (const Tensor& t : sample.inputs) {
-    if (&t != &sample.inputs.front()) text << ", ";
-    if (t.defined())
-      text << td::name_of(t.dtype()) << t.shape();
-    else
-      text << "none";
-  }
-  text << ')';
-  const td::AttributeBox attributes = td::testing::attributes_of(op, sample);
-  op.attributes->each(attributes.get(), [&](std::string_view name, const td::AttributeValue& value) {
-    text << ' ' << name;
-    if (const auto* i = std::get_if<int64_t>(&value)) text << '=' << *i;
-    if (const auto* f = std::get_if<double>(&value)) text << '=' << *f;
-    if (const auto* s = std::get_if<std::string>(&value)) text << '=' << *s;
-  });
-  return text.str();
-}
+using td::testing::all_samples;
+using td::testing::describe;
+using td::testing::in_dtype;
+using td::testing::input_def;
+using td::testing::is_accepted;
+using td::testing::is_parameter;
+using td::testing::own_samples;
+using td::testing::run;
 
 bool same_bits(const Tensor& a, const Tensor& b) {
   const Tensor x = a.contiguous(), y = b.contiguous();

@@ -57,18 +57,20 @@ bool matches(const Term& t, ValueRef v, Match& m) {
   if (!v.present()) {
     if (t.kind != Term::Kind::optional) return false;
   } else if (t.kind == Term::Kind::number) {
-    return is_number(m.rebuild.graph().constant(v), t.number);
+    if (!is_number(m.rebuild.graph().constant(v), t.number)) return false;
+    m.numbers.push_back(v);
+    return true;
   } else if (t.kind == Term::Kind::op) {
     const Node& n = m.rebuild.node(v.node);
     if (n.op != t.op || v.output != 0 || static_cast<size_t>(n.inputs.size()) > t.inputs.size()) return false;
     const Match before = m;
     m.nodes.push_back(v.node);
     if (matches_inputs(t, n, m, false)) return true;
-    m.nodes = before.nodes, m.values = before.values, m.bound = before.bound;
+    m.go_back_to(before);
     if (!n.op->has(commutative) || t.inputs.size() < 2) return false;
     m.nodes.push_back(v.node);
     if (matches_inputs(t, n, m, true)) return true;
-    m.nodes = before.nodes, m.values = before.values, m.bound = before.bound;
+    m.go_back_to(before);
     return false;
   } else if (t.kind == Term::Kind::constant && !m.rebuild.graph().constant(v).defined()) {
     return false;
@@ -141,14 +143,15 @@ class Emitter {
   int made_ = 0;
 };
 
-// Matched values that the replacement does not use: their shapes must not have mattered, nor could they make
-// the pattern fail.
+// Matched values that the replacement does not use, numbers among them: their shapes must not have mattered,
+// nor could they make the pattern fail.
 bool may_drop_unused(const Rule& rule, const Match& m, const Shape& result) {
   for (int i = 0; i < Match::most_values; ++i)
     if (m.bound[static_cast<size_t>(i)] && m.values[static_cast<size_t>(i)].present() &&
         !mentions(rule.to, i) && !broadcasts_to(m.spec(i).shape, result))
       return false;
-  return true;
+  return std::all_of(m.numbers.begin(), m.numbers.end(),
+                     [&](ValueRef v) { return broadcasts_to(m.rebuild.spec(v).shape, result); });
 }
 
 // A symbol that inference has just made may be any size.
@@ -185,7 +188,7 @@ int dying_nodes(const Match& m) {
 }
 
 bool apply_rule(const Rule& rule, Rebuild& r, int32_t id, bool fast_math) {
-  Match m{r, id, {}, {}, {}};
+  Match m{r, id, {}, {}, {}, {}};
   if (!matches(rule.from, {id, 0}, m)) return false;
   if (!m.bound[0] || !((fast_math ? rule.fast : rule.exact) & type_bit(m.spec(0).dtype))) return false;
   if (rule.guard && !rule.guard(m)) return false;

@@ -33,11 +33,16 @@ struct Match {
   int32_t root;
   std::array<ValueRef, most_values> values{};
   std::array<bool, most_values> bound{};
-  std::vector<int32_t> nodes;  ///< of the ops in the pattern, root first
+  std::vector<int32_t> nodes;          ///< of the ops in the pattern, root first
+  std::vector<ValueRef> numbers = {};  ///< constants that the pattern's numbers stand for
 
   const Spec& spec(int i) const { return rebuild.spec(values[static_cast<size_t>(i)]); }
   /// The number that all elements of constant `i` are; false when they differ.
   bool number(int i, double& value) const;
+  /// Forgets what was matched since.
+  void go_back_to(const Match& before) {
+    values = before.values, bound = before.bound, nodes = before.nodes, numbers = before.numbers;
+  }
 };
 
 struct Rule {

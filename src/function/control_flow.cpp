@@ -179,14 +179,21 @@ struct SplitBody {
   bool handed_over(size_t k, int first_known) const { return residuals[k].argument < first_known; }
 };
 
+/// `for_fewer`: the residuals are enough for fewer arriving gradients too.
 SplitBody split(const Graph& graph, const std::vector<std::shared_ptr<detail::VariableImpl>>& variables,
                 const std::vector<bool>& needed, const std::vector<bool>& arriving,
-                const std::vector<bool>& summed) {
+                const std::vector<bool>& summed, bool for_fewer = false) {
   const ModeScope eager(nullptr);
   const Differentiated d = differentiate(graph, variables, needed, arriving, summed);
   std::vector<ValueRef> used;
   SplitBody s;
   s.backward = backward_part(d, used);
+  if (for_fewer)
+    for (const std::vector<bool>& pattern : arriving_patterns(graph, arriving)) {
+      std::vector<ValueRef> more;
+      backward_part(differentiate(graph, variables, needed, pattern, summed), more);
+      add_missing(used, more);
+    }
   s.forward = forward_part(d, used);
   for (ValueRef v : used) {
     const Node& n = d.graph.node(v.node);
@@ -297,7 +304,7 @@ std::unique_ptr<Backward> StructuredIf::apply_recording(std::span<const Tensor> 
   const TensorList captures(inputs.begin() + 1, inputs.end());
   const std::vector<bool> arriving = floating(results_), summed(needed.size(), false);
   SplitBody parts[2];
-  for (int b = 0; b < 2; ++b) parts[b] = split(bodies_[b].graph, variables_, needed, arriving, summed);
+  for (int b = 0; b < 2; ++b) parts[b] = split(bodies_[b].graph, variables_, needed, arriving, summed, true);
   // Each branch hands over its own residuals and zeros for the other's.
   auto branch = [&](int which) {
     TensorList results = replay_outputs(parts[which].forward, captures);

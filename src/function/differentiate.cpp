@@ -86,6 +86,26 @@ Differentiated differentiate(const Graph& recorded,
   return d;
 }
 
+std::vector<std::vector<bool>> arriving_patterns(const Graph& recorded, const std::vector<bool>& all) {
+  std::vector<std::vector<bool>> patterns{all};
+  const bool may_fill = std::any_of(recorded.nodes.begin(), recorded.nodes.end(), [](const Node& n) {
+    return n.op->has(has_bodies) || std::count_if(n.outputs.begin(), n.outputs.end(),
+                                                  [](const Spec& s) { return is_floating(s.dtype); }) > 1;
+  });
+  if (!may_fill || std::count(all.begin(), all.end(), true) < 2) return patterns;
+  for (size_t i = 0; i < all.size(); ++i) {
+    if (!all[i]) continue;
+    patterns.emplace_back(all.size(), false);
+    patterns.back()[i] = true;
+  }
+  return patterns;
+}
+
+void add_missing(std::vector<ValueRef>& values, std::span<const ValueRef> more) {
+  for (ValueRef v : more)
+    if (std::find(values.begin(), values.end(), v) == values.end()) values.push_back(v);
+}
+
 Graph forward_part(const Differentiated& d, std::span<const ValueRef> residuals) {
   Graph g = d.graph;
   g.outputs.clear();

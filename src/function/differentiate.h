@@ -27,6 +27,12 @@ Differentiated differentiate(const Graph& recorded,
                              const std::vector<bool>& needed, const std::vector<bool>& arriving,
                              const std::vector<bool>& summed);
 
+/// Patterns of arriving gradients whose ways back take, together, all that any pattern within `all` takes:
+/// what one of several outputs lacks is filled with zeros of its shape, which only then is needed.
+std::vector<std::vector<bool>> arriving_patterns(const Graph& recorded, const std::vector<bool>& all);
+/// Appends those of `more` that are not there yet.
+void add_missing(std::vector<ValueRef>& values, std::span<const ValueRef> more);
+
 /// The nodes before `boundary`, with further results.
 Graph forward_part(const Differentiated& d, std::span<const ValueRef> residuals);
 

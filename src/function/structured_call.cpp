@@ -3,6 +3,7 @@
 #include "function/differentiate.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "ops/dispatch.h"
 #include "ops/variable_impl.h"
@@ -20,8 +21,11 @@ struct Call {
   using Attributes = CallAttributes;
   static constexpr std::array<InputDef, 1> inputs{{{"arguments", types::all, -1, InputDef::variadic}}};
   static constexpr int outputs = -1;
-  static constexpr uint32_t traits = has_bodies | dynamic_shape | effect;
-  static void infer(InferContext&, const Attributes&) {}
+  static constexpr uint32_t traits = has_bodies | effect;
+  static void infer(InferContext& c, const Attributes& a) {
+    for (const Spec& s : static_cast<StructuredCall&>(*a.structured).output_specs())
+      c.output(s.dtype, s.shape);
+  }
   static void run_tensors(const Attributes& a, std::span<const Tensor> in, std::span<Tensor> out) {
     static_cast<StructuredCall&>(*a.structured).run(in, out);
   }
@@ -47,6 +51,12 @@ void StructuredCall::run(std::span<const Tensor> inputs, std::span<Tensor> outpu
   compiled->run(inputs, outputs);
 }
 
+std::vector<Spec> StructuredCall::output_specs() const {
+  std::vector<Spec> specs;
+  for (ValueRef v : recorded_.outputs) specs.push_back(v.present() ? recorded_.spec(v) : Spec{});
+  return specs;
+}
+
 void apply_call(const std::shared_ptr<StructuredCall>& call, std::span<const Tensor> inputs, Location where,
                 Tensors& outputs) {
   CallAttributes a;
@@ -55,11 +65,9 @@ void apply_call(const std::shared_ptr<StructuredCall>& call, std::span<const Ten
   for (const Tensor& t : inputs) operands.emplace_back(t, where);
   std::vector<const Operand*> list;
   for (const Operand& o : operands) list.push_back(&o);
+  if (Mode* mode = current_mode()) return mode->apply(op_def<Call>, &a, list, where, outputs);
   outputs.resize(call->output_count());
-  if (Mode* mode = current_mode())
-    mode->apply(op_def<Call>, &a, list, where, outputs);
-  else
-    call->run(inputs, outputs);
+  call->run(inputs, outputs);
 }
 
 /// Goes back through one call.
@@ -73,7 +81,7 @@ class CallBackward final : public Backward {
     std::vector<bool> arriving, summed;
     for (const Tensor& t : output_gradients) arriving.push_back(t.defined());
     for (const Tensor& t : sums) summed.push_back(t.defined());
-    const StructuredCall::BackwardGraph& graph = call_->backward_for(needed_, arriving, summed, nullptr);
+    const StructuredCall::BackwardGraph& graph = call_->backward_for(needed_, arriving, summed);
     std::vector<Tensor> inputs;
     for (int r : graph.residuals) inputs.push_back(residuals_[static_cast<size_t>(r)]);
     for (size_t i = 0; i < arriving.size(); ++i)
@@ -96,25 +104,19 @@ class CallBackward final : public Backward {
 
 const StructuredCall::BackwardGraph& StructuredCall::backward_for(const std::vector<bool>& needed,
                                                                   const std::vector<bool>& arriving,
-                                                                  const std::vector<bool>& summed,
-                                                                  std::vector<ValueRef>* new_residuals) {
+                                                                  const std::vector<bool>& summed) {
   std::string key;
   for (bool b : arriving) key += b ? '1' : '0';
   key += '/';
   for (bool b : summed) key += b ? '1' : '0';
   const std::lock_guard<std::mutex> lock(mutex_);
-  ForwardGraph& forward = forwards_[needed];
+  ForwardGraph& forward = forwards_.at(needed);
   if (const auto found = forward.backward.find(key); found != forward.backward.end()) return found->second;
   const ModeScope eager(nullptr);
   const Differentiated d = differentiate(recorded_, variables_, needed, arriving, summed);
   std::vector<ValueRef> used;
   Graph graph = backward_part(d, used);
   BackwardGraph b;
-  if (new_residuals) {
-    *new_residuals = used;
-    forward.residuals = used;
-    forward.call = std::make_shared<StructuredCall>(forward_part(d, used), options_);
-  }
   for (ValueRef v : used) {
     const auto at = std::find(forward.residuals.begin(), forward.residuals.end(), v);
     TD_ASSERT(at != forward.residuals.end());
@@ -125,18 +127,23 @@ const StructuredCall::BackwardGraph& StructuredCall::backward_for(const std::vec
 }
 
 StructuredCall::ForwardGraph& StructuredCall::forward_for(const std::vector<bool>& needed) {
-  {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (forwards_[needed].call) return forwards_[needed];
-  }
-  // What the backward of all floating outputs needs is kept; fewer gradients need no more.
-  std::vector<bool> arriving, summed(needed.size(), false);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  ForwardGraph& forward = forwards_[needed];
+  if (forward.call) return forward;
+  const ModeScope eager(nullptr);
+  std::vector<bool> arriving;
   for (ValueRef v : recorded_.outputs)
     arriving.push_back(v.present() && is_floating(recorded_.spec(v).dtype));
-  std::vector<ValueRef> residuals;
-  backward_for(needed, arriving, summed, &residuals);
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return forwards_[needed];
+  const std::vector<bool> summed(needed.size(), false);
+  std::optional<Differentiated> d;
+  for (const std::vector<bool>& pattern : arriving_patterns(recorded_, arriving)) {
+    d = differentiate(recorded_, variables_, needed, pattern, summed);
+    std::vector<ValueRef> used;
+    backward_part(*d, used);
+    add_missing(forward.residuals, used);
+  }
+  forward.call = std::make_shared<StructuredCall>(forward_part(*d, forward.residuals), options_);
+  return forward;
 }
 
 std::unique_ptr<Backward> StructuredCall::apply_recording(std::span<const Tensor> inputs,

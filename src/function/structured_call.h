@@ -18,6 +18,8 @@ class StructuredCall final : public Structured, public std::enable_shared_from_t
                                             Location where, Tensors& outputs) override;
   /// Runs without recording.
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
+  /// Of the results; sizes may be symbolic.
+  std::vector<Spec> output_specs() const;
   int output_count() const { return static_cast<int>(recorded_.outputs.size()); }
 
  private:
@@ -36,7 +38,7 @@ class StructuredCall final : public Structured, public std::enable_shared_from_t
   };
   ForwardGraph& forward_for(const std::vector<bool>& needed);
   const BackwardGraph& backward_for(const std::vector<bool>& needed, const std::vector<bool>& arriving,
-                                    const std::vector<bool>& summed, std::vector<ValueRef>* new_residuals);
+                                    const std::vector<bool>& summed);
 
   Graph recorded_;
   PipelineOptions options_;

@@ -17,8 +17,9 @@ constexpr int64_t largest_known = 64;
 
 bool has_symbol(const Tensor& t) {
   if (t.dtype() != DType::i64) return false;
-  for (int64_t i = 0; i < t.size(); ++i)
-    if (is_symbol(t.data<int64_t>()[i])) return true;
+  const Tensor list = t.contiguous();
+  for (int64_t i = 0; i < list.size(); ++i)
+    if (is_symbol(list.data<int64_t>()[i])) return true;
   return false;
 }
 

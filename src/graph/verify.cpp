@@ -25,6 +25,8 @@ class Verifier {
       id_ = static_cast<int32_t>(i);
       const Node& n = graph_.nodes[i];
       if (!n.op) complain("it has no op");
+      if (n.op->has(is_input) && n.outputs.size() == 1)
+        given_.insert(n.outputs[0].shape.begin(), n.outputs[0].shape.end());
       if (n.name.empty()) complain("its name is empty");
       if (!names.insert(n.name).second) complain("another node has its name");
       check_attributes(n);
@@ -92,9 +94,11 @@ class Verifier {
   }
 
   // What is written down may know more or less than inference; it may not contradict it.
-  static bool agree(int64_t written, int64_t inferred, int64_t first_fresh) {
+  bool agree(int64_t written, int64_t inferred, int64_t first_fresh) const {
     if (written == inferred || written == -1 || inferred == -1) return true;
     if (inferred <= first_fresh) return true;  // a size nothing is known of
+    // A symbol of the graph's own may turn out to be another, once a pass has made a value known.
+    if (may_fail_ && is_symbol(written) && is_symbol(inferred) && !given_.contains(written)) return true;
     return written < 0 || inferred < 0 ? written >= 0 || inferred >= 0 : false;
   }
 
@@ -146,6 +150,7 @@ class Verifier {
   const Graph& graph_;
   std::string_view after_;
   bool may_fail_;
+  std::set<int64_t> given_;  // sizes of arguments
   Graph copy_;
   GraphInference inference_;
   int32_t id_ = -1;

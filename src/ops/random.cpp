@@ -80,6 +80,11 @@ constexpr InputDef key_input{"key", type_bit(DType::u64), -1},
     counter_input{"counter", type_bit(DType::u64), -1};
 constexpr InputDef shape_input{"shape", types::i64, -1, InputDef::parameter};
 
+void check_state(const InferContext& c) {
+  TD_CHECK(c.rank(0) == 0 && c.rank(1) == 0, "key and counter have shapes {} and {}; scalars are needed",
+           c.shape(0), c.shape(1));
+}
+
 /// Word `word` of the `words` that belong to the element at hand.
 Value random_word(Value key, Value counter, int words, int word) {
   const Value i = element_index(*key.builder);
@@ -151,6 +156,7 @@ struct PhiloxUniform : NotDifferentiable {
   };
   static constexpr std::array<InputDef, 3> inputs{{key_input, counter_input, shape_input}};
   static void infer(InferContext& c, const Attributes& a) {
+    check_state(c);
     TD_CHECK(is_floating(a.dtype), "dtype {} is not floating; randint gives integers", a.dtype);
     TD_CHECK(a.low <= a.high && std::isfinite(a.high - a.low), "{} to {} is no range", a.low, a.high);
     c.output(a.dtype, shape_parameter(c, 2));
@@ -182,6 +188,7 @@ struct PhiloxNormal : NotDifferentiable {
   };
   static constexpr std::array<InputDef, 3> inputs{{key_input, counter_input, shape_input}};
   static void infer(InferContext& c, const Attributes& a) {
+    check_state(c);
     TD_CHECK(is_floating(a.dtype), "dtype {} is not floating", a.dtype);
     TD_CHECK(a.stddev >= 0, "the standard deviation {} is negative", a.stddev);
     c.output(a.dtype, shape_parameter(c, 2));
@@ -227,6 +234,7 @@ struct PhiloxIntegers : NotDifferentiable {
   };
   static constexpr std::array<InputDef, 3> inputs{{key_input, counter_input, shape_input}};
   static void infer(InferContext& c, const Attributes& a) {
+    check_state(c);
     TD_CHECK(is_integer(a.dtype), "dtype {} is not an integer's; uniform gives fractions", a.dtype);
     TD_CHECK(a.low < a.high, "there is no integer from {} up to, not including, {}", a.low, a.high);
     const bool fits = with_element(a.dtype, [&]<class T>(T) {
@@ -262,6 +270,7 @@ struct PhiloxBernoulli : NotDifferentiable {
   static constexpr std::array<InputDef, 4> inputs{
       {key_input, counter_input, {"p", types::floating, -1, InputDef::no_gradient}, shape_input}};
   static void infer(InferContext& c) {
+    check_state(c);
     const Shape shape = shape_parameter(c, 3);
     const Shape both = broadcast_shapes(shape, c.shape(2), &c);
     bool fits = both.rank() == shape.rank();
@@ -288,6 +297,7 @@ struct PhiloxPermutation : NotDifferentiable {
   static constexpr std::array<InputDef, 3> inputs{
       {key_input, counter_input, {"n", types::i64, -1, InputDef::parameter}}};
   static void infer(InferContext& c) {
+    check_state(c);
     Integers n;
     if (!c.constant(2, n)) n.push_back(c.fresh_symbol());
     TD_CHECK(n.size() == 1 && (n[0] >= 0 || is_symbol(n[0])), "{} is not a number of elements", n[0]);
@@ -322,16 +332,40 @@ struct PhiloxPermutation : NotDifferentiable {
   }
 };
 
+/// Takes numbers from a generator, the common one unless `from` is another.
+struct Draw {
+  CallSite site;
+  Tensor key, counter;
+  Draw(const Operand& shape, const Operand& words, const Variable& from, Location where) : site(where) {
+    const auto& variable = (from.defined() ? from : random::generator()).impl();
+    Tensors drawn = dispatch_all<DrawCounter>({variable, variable->name}, shape, words);
+    key = drawn[0];
+    counter = drawn[1];
+  }
+};
+
+/// `words`: 0 where nothing is to be taken.
+Tensor bernoulli_of(const Operand& p, const Operand& shape, const Operand& words, const Variable& generator) {
+  const CallSite site(p);
+  const Tensor probability = to_tensor(p, DType::f32);
+  const Operand wanted = shape.present() ? shape : Operand(probability.shape(), p.location());
+  const Draw d(wanted, words, generator, p.location());
+  return dispatch<PhiloxBernoulli>({}, Operand(d.key), Operand(d.counter), Operand(probability), wanted);
+}
+
 // ---- Dropout
 
 /// What is kept of x, and the mask that says so. `scale` is 1 / keep, but finite where nothing is kept.
-Tensors drop(const Tensor& x, const Operand& keep, const Operand& scale, const Variable& generator) {
-  const Tensor mask = random::bernoulli(keep, x.shape(), generator);
+Tensors drop(const Tensor& x, const Operand& keep, const Operand& scale, const Operand& words,
+             const Variable& generator) {
+  const Tensor mask = bernoulli_of(keep, x.shape(), words, generator);
   return {where(mask, x * scale, zeros_like(x)), mask};
 }
 Tensors drop_share(const Tensor& x, const Tensor& ratio, const Tensor& training, const Variable& generator) {
   const Tensor keep = 1 - where(training, ratio, zeros_like(ratio));
-  return drop(x, keep, cast(1 / where(equal(keep, 0), ones_like(keep), keep), x.dtype()), generator);
+  // Without training nothing is drawn, also where a graph learns that only when it runs.
+  return drop(x, keep, cast(1 / where(equal(keep, 0), ones_like(keep), keep), x.dtype()),
+              cast(training, DType::i64), generator);
 }
 
 struct Dropout : NotDifferentiable {
@@ -368,17 +402,6 @@ struct Dropout : NotDifferentiable {
 constexpr const OpDef* table[] = {
     &op_def<DrawCounter>,     &op_def<PhiloxUniform>,     &op_def<PhiloxNormal>, &op_def<PhiloxIntegers>,
     &op_def<PhiloxBernoulli>, &op_def<PhiloxPermutation>, &op_def<Dropout>};
-
-struct Draw {
-  CallSite site;
-  Tensor key, counter;
-  Draw(const Operand& shape, int64_t words, const Variable& from, Location where) : site(where) {
-    const auto& variable = (from.defined() ? from : random::generator()).impl();
-    Tensors drawn = dispatch_all<DrawCounter>({variable, variable->name}, shape, Operand(words));
-    key = drawn[0];
-    counter = drawn[1];
-  }
-};
 
 template <class Op>
 Tensor draw(const detail::Attributes<Op>& attributes, const Operand& given, int64_t words,
@@ -417,11 +440,7 @@ Tensor randint(int64_t low, int64_t high, const Operand& shape, DType dtype, con
   return draw<PhiloxIntegers>({low, high, dtype}, shape, 2, generator);
 }
 Tensor bernoulli(const Operand& p, const Operand& shape, const Variable& generator) {
-  const CallSite site(p);
-  const Tensor probability = to_tensor(p, DType::f32);
-  const Operand wanted = shape.present() ? shape : Operand(probability.shape(), p.location());
-  const Draw d(wanted, 1, generator, p.location());
-  return dispatch<PhiloxBernoulli>({}, Operand(d.key), Operand(d.counter), Operand(probability), wanted);
+  return bernoulli_of(p, shape, 1, generator);
 }
 Tensor permutation(const Operand& n, const Variable& generator) {
   return draw<PhiloxPermutation>({}, n, 2, generator);
@@ -444,7 +463,7 @@ Tensor dropout(const Operand& x, const Operand& ratio, const Operand& training, 
     if (training.is_number() && ratio.is_number()) {
       const double share = ratio.floating();
       TD_CHECK(share >= 0 && share <= 1, "ratio {} is out of range; expected 0 to 1", share);
-      return drop(t, 1 - share, share < 1 ? 1 / (1 - share) : 1, generator)[0];
+      return drop(t, 1 - share, share < 1 ? 1 / (1 - share) : 1, 1, generator)[0];
     }
     return drop_share(t, to_tensor(ratio, t.dtype()), to_tensor(training, DType::boolean), generator)[0];
   } catch (Error& e) {

@@ -64,7 +64,7 @@ Tensor spread(const Gradient& g, const ReduceAttributes& a, const Tensor& gradie
   const Mode* mode = current_mode();
   InferContext c(*find_op("ReduceSum"), arguments, mode ? const_cast<Mode*>(mode)->known_values() : nullptr);
   Dims reduced;
-  TD_CHECK(reduced_axes(c, a, reduced), "the axes must be known when the gradient is built");
+  TD_CHECK(reduced_axes(c, a, reduced), "the axes must be known while tracing a gradient");
   Shape shape = g.x().shape();
   for (int64_t axis : reduced) shape[static_cast<int>(axis)] = 1;
   return reshape(gradient, shape);
@@ -297,7 +297,7 @@ struct SumTo {
     Integers sizes;
     const Shape& in = c.shape(0);
     Shape shape;
-    TD_CHECK(c.constant(1, sizes), "the shape must be known, at least as symbolic dimensions");
+    TD_CHECK(c.constant(1, sizes), "the shape must be known while tracing, at least as symbolic dimensions");
     for (int64_t d : sizes) shape.push_back(d);
     const int lead = in.rank() - shape.rank();
     bool fits = lead >= 0;
