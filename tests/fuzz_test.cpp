@@ -3,4 +3,4 @@
 
 #include "tests/mode_comparison.h"
 
-TEST(Fuzz, EveryModeGivesTheSameBits) { tandem::testing::compare_programs(20260101, 1200); }
+TEST(Fuzz, EveryModeGivesTheSameBits) { tandem::testing::compare_programs(20260101, 900); }

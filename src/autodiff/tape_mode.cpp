@@ -164,7 +164,7 @@ void TapeMode::apply(const OpDef& op, const void* attributes, Operands operands,
     bool tracked = false;
     for (const Operand* o : operands)
       if (o->is_tensor() && ids.find(o->tensor_impl()) >= 0) tracked = true;
-    if (tracked && !op.gradient && op.decomposition) {
+    if (tracked && !op.gradient && op.has(composite)) {
       // Differentiated through the ops it is made of.
       SmallVector<Argument, 8> arguments;
       resolve(op, operands, arguments);
