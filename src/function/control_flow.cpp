@@ -385,10 +385,9 @@ class StructuredLoop final : public RunnableBody {
     Tensor all = detail::empty_tensor(spec.dtype, shape);
     auto* to = static_cast<std::byte*>(all.impl()->data);
     for (const Tensor& t : parts) {
-      TD_CHECK(
-          t.shape() == parts[0].shape(),
-          "a value that the gradient of the loop keeps changes its shape from {} to {} between iterations",
-          parts[0].shape(), t.shape());
+      TD_CHECK(t.shape() == parts[0].shape(),
+               "a value that the loop keeps of each iteration changes its shape from {} to {}",
+               parts[0].shape(), t.shape());
       copy_elements({t.impl()->data, t.dtype(), t.shape(), t.impl()->strides}, to);
       to += static_cast<size_t>(t.size()) * size_of(t.dtype());
     }
@@ -460,15 +459,46 @@ TensorList record_loop(const std::function<Tensor(TensorList)>& condition,
   return apply_body(op_def<Loop>, std::move(structured), std::move(results), inputs, where);
 }
 
+/// Shape invariants for loop variables of any sizes: what the body changes, found by tracing it.
+std::vector<Shape> varying_sizes(const std::function<TensorList(TensorList)>& body,
+                                 const TensorList& variables, Location where) {
+  std::vector<Spec> specs;
+  std::vector<Shape> invariants;
+  for (const Tensor& v : variables) {
+    specs.push_back(v.spec());
+    invariants.push_back(v.shape());
+  }
+  // Each round finds at least one more size that varies, or is the last.
+  for (bool changed = true; changed;) {
+    changed = false;
+    const Body b = trace_body("the body of a loop", specs, body, where);
+    for (size_t i = 0; i < specs.size() && i < b.graph.outputs.size(); ++i) {
+      const Shape& next = b.graph.spec(b.graph.outputs[i]).shape;
+      Shape& shape = specs[i].shape;
+      TD_CHECK(next.rank() == shape.rank(), "loop variable {} has shape {} before the body and {} after it",
+               i, shape, next);
+      for (int d = 0; d < next.rank(); ++d) {
+        if (shape[d] == next[d] || invariants[i][d] == -1) continue;
+        shape[d] = current_mode()->known_values()->fresh_symbol();
+        invariants[i][d] = -1;
+        changed = true;
+      }
+    }
+  }
+  return invariants;
+}
+
 class LoopBackward final : public Backward {
  public:
+  /// `scans`: what the loop returned of each iteration. `stacks`: what it kept for the way back.
   LoopBackward(Graph body, std::vector<std::shared_ptr<detail::VariableImpl>> variables,
-               std::vector<bool> needed, int variable_count, TensorList stacks, TensorList like,
-               Location where)
+               std::vector<bool> needed, int variable_count, TensorList scans, TensorList stacks,
+               TensorList like, Location where)
       : body_(std::move(body)),
         variables_(std::move(variables)),
         needed_(std::move(needed)),
         count_(variable_count),
+        scans_(std::move(scans)),
         stacks_(std::move(stacks)),
         like_(std::move(like)),
         where_(where) {}
@@ -482,6 +512,13 @@ class LoopBackward final : public Backward {
       body_needed[i] = arriving[i];
     }
     for (size_t i = count; i < needed_.size(); ++i) summed[i] = needed_[i];
+    TensorList scanned;  // gradients of each iteration's values
+    for (size_t k = 0; k < scans_.size(); ++k) {
+      arriving.push_back(is_floating(scans_[k].dtype()));
+      const Tensor& d = output_gradients[count + k];
+      if (arriving.back()) scanned.push_back(d.defined() ? d : empty_sum(scans_[k]));
+    }
+    const auto carried = static_cast<size_t>(std::count(arriving.begin(), arriving.begin() + count_, true));
     const SplitBody s = split(body_, variables_, body_needed, arriving, summed);
     TensorList state;
     state.push_back(reshape(shape_of(stacks_[0], 0, 1), Dims()) - 1);
@@ -497,7 +534,10 @@ class LoopBackward final : public Backward {
       for (size_t k = 0; k < s.residuals.size(); ++k)
         inputs.push_back(s.handed_over(k, count_) ? gather(stacks_[stack++], v[0], 0)
                                                   : like_[static_cast<size_t>(s.residuals[k].argument)]);
-      inputs.insert(inputs.end(), v.begin() + 1, v.end());
+      const auto sums_from = v.begin() + 1 + static_cast<ptrdiff_t>(carried);
+      inputs.insert(inputs.end(), v.begin() + 1, sums_from);
+      for (const Tensor& d : scanned) inputs.push_back(gather(d, v[0], 0));
+      inputs.insert(inputs.end(), sums_from, v.end());
       TensorList found = replay_outputs(s.backward, inputs);
       TensorList next{v[0] - 1};
       for (size_t k = 0; k < found.size(); ++k)
@@ -521,7 +561,7 @@ class LoopBackward final : public Backward {
   std::vector<std::shared_ptr<detail::VariableImpl>> variables_;
   std::vector<bool> needed_;
   int count_;
-  TensorList stacks_, like_;
+  TensorList scans_, stacks_, like_;
   Location where_;
 };
 
@@ -537,6 +577,9 @@ std::unique_ptr<Backward> StructuredLoop::apply_recording(std::span<const Tensor
     body_needed[i] = arriving[i];
   }
   for (size_t i = count; i < needed.size(); ++i) summed[i] = needed[i];
+  const size_t returned = body_.graph.outputs.size();  // the variables, then values of each iteration
+  for (size_t i = count; i < returned; ++i)
+    arriving.push_back(is_floating(body_.graph.spec(body_.graph.outputs[i]).dtype));
   const SplitBody s = split(body_.graph, variables_, body_needed, arriving, summed);
   auto with_captures = [&](TensorList v) {
     v.insert(v.end(), captures.begin(), captures.end());
@@ -546,20 +589,22 @@ std::unique_ptr<Backward> StructuredLoop::apply_recording(std::span<const Tensor
       [&](TensorList v) { return replay_outputs(condition_.graph, with_captures(std::move(v)))[0]; },
       [&](TensorList v) {
         const TensorList all_results = replay_outputs(s.forward, with_captures(std::move(v)));
-        TensorList results(all_results.begin(), all_results.begin() + count_);
+        TensorList results(all_results.begin(), all_results.begin() + static_cast<ptrdiff_t>(returned));
         for (size_t k = 0; k < s.residuals.size(); ++k)
-          if (s.handed_over(k, count_)) results.push_back(all_results[count + k]);
+          if (s.handed_over(k, count_)) results.push_back(all_results[returned + k]);
         // The way back counts iterations by what is kept.
-        if (results.size() == count) results.push_back(zeros(Dims()));
+        if (results.size() == returned) results.push_back(zeros(Dims()));
         return results;
       },
       start, {.maximum_iterations = limit_, .shape_invariants = {}}, where);
   outputs.clear();
-  for (size_t i = 0; i < count; ++i) outputs.push_back(all[i]);
-  TensorList stacks(all.begin() + count_, all.end()), like = start;
+  for (size_t i = 0; i < returned; ++i) outputs.push_back(all[i]);
+  const auto kept = all.begin() + static_cast<ptrdiff_t>(returned);
+  const TensorList scans(all.begin() + count_, kept);
+  TensorList stacks(kept, all.end()), like = start;
   like.insert(like.end(), captures.begin(), captures.end());
   for (const auto& v : variables_) like.push_back(zeros(v->spec.shape, v->spec.dtype));
-  return std::make_unique<LoopBackward>(body_.graph, variables_, needed, count_, std::move(stacks),
+  return std::make_unique<LoopBackward>(body_.graph, variables_, needed, count_, scans, std::move(stacks),
                                         std::move(like), where);
 }
 
@@ -637,6 +682,40 @@ TensorList traced_while(const std::function<Tensor(TensorList)>& condition,
     last.resize(variables.size());
     return last;
   });
+}
+
+TensorList loop_with_scans(const std::function<Tensor(TensorList)>& condition,
+                           const std::function<TensorList(TensorList)>& body, TensorList variables,
+                           std::span<const Spec> scans, Location where) {
+  const size_t count = variables.size();
+  if (tracing_now())
+    return named("loop", where, [&] {
+      const WhileOptions options{.maximum_iterations = -1,
+                                 .shape_invariants = varying_sizes(body, variables, where)};
+      return record_loop(condition, body, variables, options, where);
+    });
+  variables = loop_entries(variables);
+  std::vector<TensorList> kept(scans.size());
+  while (read_predicate(condition(variables), "loop", where)) {
+    TensorList next = body(variables);
+    named("loop", where, [&] {
+      TD_CHECK(next.size() == count + scans.size(), "the body returns {} values; {} are needed", next.size(),
+               count + scans.size());
+      for (size_t i = 0; i < count; ++i)
+        TD_CHECK(next[i].dtype() == variables[i].dtype(),
+                 "loop variable {} is {} before the body and {} after it", i, variables[i].dtype(),
+                 next[i].dtype());
+    });
+    for (size_t k = 0; k < scans.size(); ++k) kept[k].push_back(next[count + k]);
+    next.resize(count);
+    variables = std::move(next);
+  }
+  for (size_t k = 0; k < scans.size(); ++k) {
+    Shape none{0};
+    for (int64_t d : scans[k].shape) none.push_back(std::max<int64_t>(d, 0));
+    variables.push_back(kept[k].empty() ? zeros(none, scans[k].dtype) : stack(kept[k], 0, where));
+  }
+  return variables;
 }
 
 TensorList loop_entries(const TensorList& variables) {

@@ -1,11 +1,6 @@
 #include "figures.h"
 
-#include <cerrno>
-#include <cstring>
-#include <fstream>
-#include <nlohmann/json.hpp>
-
-#include "core/check.h"
+#include "json_file.h"
 
 namespace tandem::cli {
 
@@ -28,11 +23,7 @@ void write_json(const std::string& path, const std::vector<Figures>& figures) {
     if (accuracy) entry["accuracy"] = *accuracy;
     list.push_back(std::move(entry));
   }
-  errno = 0;
-  std::ofstream file(path);
-  file << list.dump(2) << '\n';
-  file.flush();
-  if (!file) fail(ErrorCode::io, "{}: cannot be written: {}", path, std::strerror(errno != 0 ? errno : EIO));
+  write_json_file(path, list);
 }
 
 }  // namespace tandem::cli

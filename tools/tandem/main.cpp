@@ -9,6 +9,7 @@
 #include "compare_command.h"
 #include "demo.h"
 #include "tandem/compare.h"
+#include "test_command.h"
 
 int main(int argc, char** argv) {
   using namespace tandem::cli;
@@ -31,14 +32,26 @@ int main(int argc, char** argv) {
   compare->add_flag("--list", compare_options.list, "Say what there is to compare, and stop");
   compare->add_option("--json", compare_options.json, "Write the figures into this file")->type_name("FILE");
 
+  TestOptions test_options;
+  CLI::App* test = app.add_subcommand("test", "Run a folder of ONNX's conformance cases");
+  test->add_option("folder", test_options.folder, "Folder of cases, or one case")
+      ->type_name("DIR")
+      ->required();
+  test->add_option("--mode", test_options.mode, "eager, graph, or both: then their bits are compared, too")
+      ->check(CLI::IsMember({"eager", "graph", "both"}))
+      ->capture_default_str();
+  test->add_option("--json", test_options.json, "Write the outcome into this file")->type_name("FILE");
+
   CLI11_PARSE(app, argc, argv);
   tandem::detail::set_allocation_counter(allocation_count);
   try {
-    const bool good = demo->parsed() ? run_demo(demo_options) : run_compare(compare_options);
+    const bool good = demo->parsed()      ? run_demo(demo_options)
+                      : compare->parsed() ? run_compare(compare_options)
+                                          : run_test(test_options);
     return good ? 0 : 1;
   } catch (const std::exception& e) {
     std::fflush(stdout);
     std::fprintf(stderr, "tandem: %s\n", e.what());
-    return 1;
+    return test->parsed() ? 2 : 1;
   }
 }
