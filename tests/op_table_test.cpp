@@ -183,7 +183,10 @@ TEST_P(OpTable, StridesChangeNoBit) {
           td::detail::make_view(dense.impl(), dense.impl()->data, t.dtype(), t.shape(), strides));
       copied[i] = repeated[i].contiguous();
     }
-    compare(run(op(), s, repeated), run(op(), s, copied), "repeated");
+    // Equal rows make matrices singular, which some ops refuse.
+    Sample equal_rows = s;
+    equal_rows.inputs = copied;
+    if (is_accepted(op(), equal_rows)) compare(run(op(), s, repeated), run(op(), s, copied), "repeated");
   }
 }
 

@@ -1,12 +1,14 @@
-// Normalization of rows: one row program each.
+// Normalization: of rows, one row program each; of lengths and channels, composed.
 
 #include "tandem/ops/normalization.h"
 
 #include "kernel/math.h"
 #include "ops/dispatch.h"
+#include "ops/elements.h"
 #include "ops/families.h"
 #include "ops/reduction.h"
 #include "tandem/ops/creation.h"
+#include "tandem/ops/logic.h"
 #include "tandem/ops/math.h"
 #include "tandem/ops/reduce.h"
 #include "tandem/ops/shape.h"
@@ -197,7 +199,63 @@ struct RMSNormalization : Normalization {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<LayerNormalization>, &op_def<RMSNormalization>};
+struct LpNormalization : Composite {
+  static constexpr std::string_view name = "LpNormalization";
+  static constexpr int since = 22;
+  struct Attributes {
+    int64_t axis = -1, p = 2;
+    static constexpr auto fields() {
+      return std::tuple{field("axis", &Attributes::axis), field("p", &Attributes::p)};
+    }
+  };
+  static constexpr std::array<InputDef, 1> inputs{{{"input", types::floating}}};
+  static void infer(InferContext& c, const Attributes& a) {
+    InferContext::normalize_axis(a.axis, c.rank(0));
+    TD_CHECK(a.p == 1 || a.p == 2, "p is {}; allowed are 1 and 2", a.p);
+    c.output(c.dtype(0), c.shape(0));
+  }
+  // Where all is zero, so is the result.
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    const Tensor length = a.p == 1 ? reduce_l1(in[0], a.axis, true) : reduce_l2(in[0], a.axis, true);
+    return {in[0] / where(equal(length, 0), 1, length)};
+  }
+  static std::vector<Sample> samples() {
+    const Tensor x({{1.f, 2.5f, -1.f}, {0.5f, -2.f, 3.f}});
+    return {{{x}, {}},
+            {{x}, boxed(Attributes{0, 1})},
+            {{x}, boxed(Attributes{-1, 1})},
+            {{Tensor({{0.f, 0.f}, {3.f, 4.f}})}, {}, false},
+            {{zeros({2, 0})}, {}}};
+  }
+};
+
+struct MeanVarianceNormalization : Composite {
+  static constexpr std::string_view name = "MeanVarianceNormalization";
+  static constexpr int since = 13;
+  struct Attributes {
+    std::vector<int64_t> axes = {0, 2, 3};
+    static constexpr auto fields() { return std::tuple{field("axes", &Attributes::axes)}; }
+  };
+  static constexpr std::array<InputDef, 1> inputs{{{"X", types::floating}}};
+  static void infer(InferContext& c, const Attributes& a) {
+    for (int64_t axis : a.axes) InferContext::normalize_axis(axis, c.rank(0));
+    c.output(c.dtype(0), c.shape(0));
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    const Tensor distance = in[0] - reduce_mean(in[0], a.axes, true);
+    return {distance / (sqrt(reduce_mean(square(distance), a.axes, true)) + 1e-9)};
+  }
+  static std::vector<Sample> samples() {
+    const Tensor x({{1.f, 2.5f, -1.f}, {0.5f, -2.f, 3.f}});
+    return {{{reshape(x, {1, 3, 2, 1})}, {}},
+            {{x}, boxed(Attributes{{-1}})},
+            {{x}, boxed(Attributes{{}})},
+            {{zeros({0, 3})}, boxed(Attributes{{1}})}};
+  }
+};
+
+constexpr const OpDef* table[] = {&op_def<LayerNormalization>, &op_def<RMSNormalization>,
+                                  &op_def<LpNormalization>, &op_def<MeanVarianceNormalization>};
 
 /// Statistics in double precision for those who compute in it; ONNX's default would lose half the digits.
 NormalizationAttributes attributes_for(const Operand& x, int64_t axis, float epsilon) {
@@ -221,6 +279,12 @@ std::array<Tensor, 3> layer_normalization_statistics(const Operand& x, const Ope
 }
 Tensor rms_normalization(const Operand& x, const Operand& scale, int64_t axis, float epsilon) {
   return dispatch<RMSNormalization>(attributes_for(x, axis, epsilon), x, scale);
+}
+Tensor lp_normalization(const Operand& x, int64_t axis, int64_t p) {
+  return dispatch<LpNormalization>({axis, p}, x);
+}
+Tensor mean_variance_normalization(const Operand& x, const std::vector<int64_t>& axes) {
+  return dispatch<MeanVarianceNormalization>({axes}, x);
 }
 
 }  // namespace tandem

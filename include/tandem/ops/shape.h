@@ -50,10 +50,20 @@ Tensor pad(const Operand& x, const Operand& pads, std::string_view mode = "const
            const Operand& value = nullptr, const Operand& axes = nullptr);
 /// The whole repeated along each dimension, ONNX Tile. `td::tile(x, {2, 1})`.
 Tensor tile(const Operand& x, const Operand& repeats);
+/// Each sequence's first entries along time in reverse order, `lengths` (int64, one a batch) many; the rest
+/// stays, ONNX ReverseSequence. One of the axes is 0, the other 1. `td::reverse_sequence(x, {3, 1})`.
+/// Errors: a length outside 0 to the size of the time axis.
+Tensor reverse_sequence(const Operand& x, const Operand& lengths, int64_t batch_axis = 1,
+                        int64_t time_axis = 0);
 /// The value itself under a new identity, ONNX Identity.
 Tensor identity(const Operand& x);
 /// Converts the elements, ONNX Cast: as C++ where the value fits; NaN to an integer gives 0, too large ones
 /// saturate.
 Tensor cast(const Operand& x, DType dtype);
+/// Converts to the dtype of `like`, ONNX CastLike.
+Tensor cast_like(const Operand& x, const Operand& like);
+/// The same bits read as another dtype of the same width, ONNX BitCast. `td::bit_cast(x, td::int32)`. To
+/// bool: whether any bit is set. Errors: a dtype of another width.
+Tensor bit_cast(const Operand& x, DType dtype);
 
 }  // namespace tandem
