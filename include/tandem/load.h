@@ -45,8 +45,8 @@ class LoadedModel {
   /// says; what the operations throw, with the node's name.
   std::vector<Tensor> operator()(const std::vector<Tensor>& inputs, Location where = here()) const;
   /// The same by names.
-  std::map<std::string, Tensor> operator()(const std::map<std::string, Tensor>& inputs,
-                                           Location where = here()) const;
+  std::map<std::string, Tensor> by_name(const std::map<std::string, Tensor>& inputs,
+                                        Location where = here()) const;
   /// Runs it operation by operation.
   std::vector<Tensor> run_eagerly(const std::vector<Tensor>& inputs, Location where = here()) const;
 

@@ -335,7 +335,7 @@ void Importer::resolve_operator(ImportedNode& node, NodeDraft& draft, const std:
   node.settings = settings.box();
   const auto taken = node.op->inputs.size();
   const bool variadic = taken > 0 && (node.op->inputs.back().flags & InputDef::variadic);
-  TD_CHECK(draft.inputs.size() <= taken || variadic, "it has {} inputs; at most {} are taken",
+  TD_CHECK(draft.inputs.size() <= taken || variadic || how.run, "it has {} inputs; at most {} are taken",
            draft.inputs.size(), taken);
   use_inputs(node, draft.inputs, scope);
   if (how.run) node.attributes = std::move(draft.attributes);
@@ -372,6 +372,11 @@ std::shared_ptr<const Body> Importer::function_body(const FunctionProto& functio
   for (const auto& [attribute, value] : given) key += '\n' + value.SerializeAsString();
   if (const auto found = function_bodies_.find(key); found != function_bodies_.end()) return found->second;
   TD_CHECK(open_functions_.insert(name).second, "the function \"{}\" calls itself", function.name());
+  struct Closer {
+    std::set<std::string>& open;
+    const std::string& name;
+    ~Closer() { open.erase(name); }
+  } closer{open_functions_, name};
   auto body = std::make_shared<Body>();
   body->name = function.name();
   const Opsets opsets = read_opsets(function.opset_import());
@@ -388,7 +393,6 @@ std::shared_ptr<const Body> Importer::function_body(const FunctionProto& functio
     body->outputs.push_back(slot);
   }
   finish(*body);
-  open_functions_.erase(name);
   return function_bodies_[key] = body;
 }
 

@@ -3,11 +3,13 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <atomic>
 #include <filesystem>
 #include <mutex>
 
 #include "core/check.h"
 #include "core/mapped_file.h"
+#include "core/tensor_impl.h"
 #include "onnx/importer.h"
 #include "ops/dispatch.h"
 
@@ -20,6 +22,10 @@ namespace {
 using ModelFunction = Function<TensorList(TensorList)>;
 using SharedModel = std::shared_ptr<const onnx::ImportedModel>;
 
+// Inputs of so many integers or fewer may be what decides ranks.
+constexpr int64_t largest_deciding = 64;
+constexpr size_t most_variants = 32;
+
 /// Runs the model on its inputs, then those of its defaults that `replaced` marks.
 TensorList run_model(const onnx::ImportedModel& model, const TensorList& inputs,
                      const std::vector<bool>& replaced) {
@@ -30,22 +36,91 @@ TensorList run_model(const onnx::ImportedModel& model, const TensorList& inputs,
   return onnx::run_body(model.body, all);
 }
 
-ModelFunction function_of(SharedModel model, const FunctionOptions& options,
-                          std::vector<bool> replaced = {}) {
-  return ModelFunction([model = std::move(model), replaced = std::move(replaced)](
-                           const TensorList& inputs) { return run_model(*model, inputs, replaced); },
-                       options);
-}
+/// The model as a graph. Where inputs decide ranks, as reduction axes that a caller gives, no graph fits all
+/// their values: then there is one for each.
+class GraphRunner {
+ public:
+  GraphRunner(SharedModel model, FunctionOptions options, std::vector<bool> replaced = {})
+      : model_(std::move(model)), options_(std::move(options)), replaced_(std::move(replaced)) {
+    graph_ = function_with({});
+  }
+
+  const ModelFunction& graph() const { return graph_; }
+
+  TensorList run(const TensorList& inputs, Location where) {
+    if (detail::must_run_body()) return run_model(*model_, inputs, replaced_);
+    if (!by_value_.load(std::memory_order_acquire)) {
+      try {
+        graph_.prepare(inputs, where);
+        return graph_(inputs, where);
+      } catch (const Error&) {
+        // The values are tried only where they help; else this is the error to show.
+        if (!prepares_by_value(inputs, where)) throw;
+        by_value_.store(true, std::memory_order_release);
+      }
+    }
+    return for_values(inputs)(inputs, where);
+  }
+
+ private:
+  using Fixed = std::map<size_t, Tensor>;
+
+  static bool decides(const Tensor& t) { return !is_floating(t.dtype()) && t.size() <= largest_deciding; }
+
+  ModelFunction function_with(Fixed fixed) const {
+    return ModelFunction(
+        [model = model_, replaced = replaced_, fixed = std::move(fixed)](TensorList inputs) {
+          for (const auto& [i, value] : fixed) inputs[i] = value;
+          return run_model(*model, inputs, replaced);
+        },
+        options_);
+  }
+
+  bool prepares_by_value(const TensorList& inputs, Location where) {
+    if (std::none_of(inputs.begin(), inputs.end(), decides)) return false;
+    try {
+      for_values(inputs).prepare(inputs, where);
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }
+
+  ModelFunction for_values(const TensorList& inputs) {
+    std::string key;
+    Fixed fixed;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (!decides(inputs[i])) continue;
+      const Tensor dense = inputs[i].contiguous();
+      key += to_string(dense.shape());
+      key.append(static_cast<const char*>(dense.impl()->data),
+                 static_cast<size_t>(dense.size()) * size_of(dense.dtype()));
+      fixed[i] = dense;
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (const auto found = by_values_.find(key); found != by_values_.end()) return found->second;
+    if (by_values_.size() == most_variants) by_values_.clear();
+    return by_values_.emplace(key, function_with(std::move(fixed))).first->second;
+  }
+
+  SharedModel model_;
+  FunctionOptions options_;
+  std::vector<bool> replaced_;
+  ModelFunction graph_;
+  std::atomic<bool> by_value_{false};
+  std::mutex mutex_;
+  std::map<std::string, ModelFunction> by_values_;
+};
 
 }  // namespace
 
 struct LoadedModel::State {
   SharedModel model;
   FunctionOptions options;
-  ModelFunction graph;
+  std::unique_ptr<GraphRunner> graph;
   /// With some of the defaults replaced: by which.
   mutable std::mutex mutex;
-  mutable std::map<std::vector<bool>, ModelFunction> variants;
+  mutable std::map<std::vector<bool>, std::unique_ptr<GraphRunner>> variants;
 };
 
 namespace {
@@ -117,7 +192,7 @@ LoadedModel LoadedModel::make(onnx::ImportedModel model, const FunctionOptions& 
   state->model = std::make_shared<const onnx::ImportedModel>(std::move(model));
   state->options = options;
   if (state->options.name.empty()) state->options.name = state->model->name;
-  state->graph = function_of(state->model, state->options);
+  state->graph = std::make_unique<GraphRunner>(state->model, state->options);
   return LoadedModel(std::move(state));
 }
 
@@ -127,11 +202,11 @@ const std::vector<ModelValue>& LoadedModel::defaults() const { return state_->mo
 const std::string& LoadedModel::name() const { return state_->model->name; }
 const std::map<std::string, std::string>& LoadedModel::metadata() const { return state_->model->metadata; }
 const onnx::ImportedModel& LoadedModel::imported() const { return *state_->model; }
-const ModelFunction& LoadedModel::function() const { return state_->graph; }
+const ModelFunction& LoadedModel::function() const { return state_->graph->graph(); }
 
 TensorList LoadedModel::operator()(const TensorList& inputs, Location where) const {
   check_values(*state_->model, inputs, pointers_to(state_->model->inputs), where);
-  return state_->graph(inputs, where);
+  return state_->graph->run(inputs, where);
 }
 
 TensorList LoadedModel::run_eagerly(const TensorList& inputs, Location where) const {
@@ -139,8 +214,8 @@ TensorList LoadedModel::run_eagerly(const TensorList& inputs, Location where) co
   return run_model(*state_->model, inputs, {});
 }
 
-std::map<std::string, Tensor> LoadedModel::operator()(const std::map<std::string, Tensor>& inputs,
-                                                      Location where) const {
+std::map<std::string, Tensor> LoadedModel::by_name(const std::map<std::string, Tensor>& inputs,
+                                                   Location where) const {
   const onnx::ImportedModel& m = *state_->model;
   TensorList list;
   std::vector<const ModelValue*> expected = pointers_to(m.inputs);
@@ -173,16 +248,15 @@ std::map<std::string, Tensor> LoadedModel::operator()(const std::map<std::string
   check_values(m, list, expected, where);
   TensorList results;
   if (!any) {
-    results = state_->graph(list, where);
+    results = state_->graph->run(list, where);
   } else {
-    const ModelFunction variant = [&] {
+    GraphRunner& variant = [&]() -> GraphRunner& {
       const std::lock_guard<std::mutex> lock(state_->mutex);
-      const auto found = state_->variants.find(replaced);
-      if (found != state_->variants.end()) return found->second;
-      return state_->variants.emplace(replaced, function_of(state_->model, state_->options, replaced))
-          .first->second;
+      auto& runner = state_->variants[replaced];
+      if (!runner) runner = std::make_unique<GraphRunner>(state_->model, state_->options, replaced);
+      return *runner;
     }();
-    results = variant(list, where);
+    results = variant.run(list, where);
   }
   std::map<std::string, Tensor> named;
   for (size_t i = 0; i < results.size(); ++i) named[m.outputs[i].name] = results[i];

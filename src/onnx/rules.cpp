@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cfloat>
+#include <cstring>
 
 #include "core/check.h"
+#include "core/tensor_impl.h"
 #include "onnx/dtypes.h"
 #include "onnx/old_semantics.h"
+#include "onnx/tensor_proto.h"
 
 namespace tandem::onnx {
 
@@ -161,6 +164,19 @@ void whole_norm_order(NodeDraft& n) {
   a.set_i(static_cast<int64_t>(order));
 }
 
+// Our ConstantOfShape has its value's dtype and bits as attributes of their own.
+void constant_as_bits(NodeDraft& n) {
+  AttributeProto* a = n.find("value");
+  if (!a) return;
+  const Tensor value = read_tensor(*a->mutable_t());
+  TD_CHECK(value.size() == 1, "attribute \"value\" has shape {}; one element is needed", value.shape());
+  int64_t bits = 0;
+  std::memcpy(&bits, value.impl()->data, size_of(value.dtype()));
+  n.drop("value");
+  n.set("dtype").set_i(code_of(value.dtype()));
+  n.set("bits").set_i(bits);
+}
+
 constexpr double float_max = FLT_MAX;
 
 // From old to new; a row concerns its opset and those before. ONNX's changes that need no row only widened an
@@ -240,6 +256,7 @@ constexpr Rule rules[] = {
     custom("LpPool", 1, whole_norm_order),
     text("GridSample", 19, "mode", "bilinear", "linear"),
     text("GridSample", 19, "mode", "bicubic", "cubic"),
+    custom("ConstantOfShape", newest_opset, constant_as_bits),
     // Other meanings.
     composed("Tile", 5, tile_one_axis),
     composed("Dropout", 11, old_dropout, "ratio is_test"),
