@@ -5,6 +5,7 @@
 #include "tandem/control_flow.h"
 #include "tandem/data/digits.h"
 #include "tandem/data/idx.h"
+#include "tandem/data/safetensors.h"
 #include "tandem/error.h"
 #include "tandem/function.h"
 #include "tandem/memory.h"
