@@ -147,7 +147,7 @@ TEST_F(Safetensors, DamagedFilesNeverCrash) {
   std::ifstream file(path_, std::ios::binary);
   const std::string whole{std::istreambuf_iterator<char>(file), {}};
   std::mt19937 random(7);
-  for (int i = 0; i < 3000; ++i) {
+  for (int i = 0; i < 500; ++i) {
     std::string bytes = whole;
     for (unsigned k = 0; k < 1 + random() % 3; ++k)
       bytes[random() % bytes.size()] = static_cast<char>(random());

@@ -182,10 +182,11 @@ OpenFile open_file(const std::string& path) {
   if (size < length_bytes) complain(fmt::format("{} bytes are too few", size));
   uint64_t length = 0;
   for (uint64_t i = 0; i < length_bytes; ++i) length |= static_cast<uint64_t>(f.file->data()[i]) << (8 * i);
-  if (length > longest_header || length > size - length_bytes)
+  const uint64_t longest = std::min(longest_header, size - length_bytes);
+  if (length > longest)
     complain(
         fmt::format("the header's length is said to be {} of the file's {} bytes; at most {} are allowed",
-                    length, size, longest_header));
+                    length, size, longest));
   const auto* text = reinterpret_cast<const char*>(f.file->data()) + length_bytes;
   if (length == 0 || text[0] != '{') complain("the header does not begin with {");
   HeaderReader reader(path);
