@@ -12,6 +12,7 @@
 #include "tandem/nn.h"
 #include "tandem/ops.h"
 #include "tandem/progress.h"
+#include "tandem/save.h"
 #include "tandem/session.h"
 #include "tandem/tape.h"
 #include "tandem/tensor.h"

@@ -229,6 +229,8 @@ class StructuredIf final : public RunnableBody {
     std::move(results.begin(), results.end(), outputs.begin());
   }
 
+  View view() const override { return {Kind::branches, {&bodies_[0].graph, &bodies_[1].graph}}; }
+
   std::unique_ptr<Backward> apply_recording(std::span<const Tensor> inputs, const std::vector<bool>& needed,
                                             Location where, Tensors& outputs) override;
 
@@ -373,6 +375,8 @@ class StructuredLoop final : public RunnableBody {
       outputs[static_cast<size_t>(count_) + k] =
           stacked(kept[k], body_.graph.spec(body_.graph.outputs[static_cast<size_t>(count_) + k]));
   }
+
+  View view() const override { return {Kind::loop, {&condition_.graph, &body_.graph}, count_, limit_}; }
 
   std::unique_ptr<Backward> apply_recording(std::span<const Tensor> inputs, const std::vector<bool>& needed,
                                             Location where, Tensors& outputs) override;

@@ -2,13 +2,13 @@
 // A compiled function's call as an op: how a tape outside goes back through it.
 
 #include "compiler/compiled_graph.h"
-#include "ops/structured.h"
+#include "function/control_flow.h"
 
 namespace tandem {
 
 /// A graph and, made when a tape first asks, its forward part that keeps what the backward part needs, and
 /// that backward part: both graphs of their own, compiled like any other.
-class StructuredCall final : public Structured, public std::enable_shared_from_this<StructuredCall> {
+class StructuredCall final : public RunnableBody, public std::enable_shared_from_this<StructuredCall> {
  public:
   /// `recorded` must outlive nothing: it is copied.
   StructuredCall(Graph recorded, PipelineOptions options, CompiledGraph* compiled = nullptr);
@@ -17,7 +17,8 @@ class StructuredCall final : public Structured, public std::enable_shared_from_t
   std::unique_ptr<Backward> apply_recording(std::span<const Tensor> inputs, const std::vector<bool>& needed,
                                             Location where, Tensors& outputs) override;
   /// Runs without recording.
-  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
+  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs) override;
+  View view() const override { return {Kind::call, {&recorded_}}; }
   /// Of the results; sizes may be symbolic.
   std::vector<Spec> output_specs() const;
   int output_count() const { return static_cast<int>(recorded_.outputs.size()); }

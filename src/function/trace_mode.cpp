@@ -52,10 +52,12 @@ void TraceMode::note_symbols(ValueRef value) {
     if (shape[i] < 0) symbols_.try_emplace(shape[i], Symbol{value, i});
 }
 
-Tensor TraceMode::add_input(std::string_view name, const Spec& spec) {
+Tensor TraceMode::add_input(std::string_view name, const Spec& spec, const Tensor& known) {
   const ValueRef v = graph.add_input(name, spec);
   note_symbols(v);
-  return new_tensor(v);
+  const Tensor t = new_tensor(v);
+  if (known.defined()) known_[ids_[v]] = known;
+  return t;
 }
 
 ValueRef TraceMode::constant(const Tensor& value, Location where) {

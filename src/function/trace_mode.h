@@ -23,7 +23,8 @@ class TraceMode final : public Mode, public KnownValues {
   Graph graph;
 
   /// A new argument; its symbolic dimensions may be pinned.
-  Tensor add_input(std::string_view name, const Spec& spec);
+  /// `known`: its value, where that is certain; entries may be symbolic sizes.
+  Tensor add_input(std::string_view name, const Spec& spec, const Tensor& known = {});
   /// The graph's value of a tensor: its own symbolic ones, and eager ones as constants. Symbolic tensors of
   /// the enclosing trace become further inputs, listed in `captures`.
   ValueRef value_of(const Tensor& tensor, Location where);

@@ -1,6 +1,7 @@
 #include "onnx/attribute_proto.h"
 
 #include <array>
+#include <cmath>
 
 #include "core/check.h"
 #include "onnx/dtypes.h"
@@ -27,6 +28,16 @@ bool set_list(AttributeDraft& draft, std::string_view name, List list) {
     return draft.set(name, AttributeValue(std::move(list)));
   else
     fail("lists of this kind are not supported");
+}
+
+/// Doubles that are no floats come as tensors.
+bool set_tensor(AttributeDraft& draft, std::string_view name, const Tensor& value) {
+  if (value.dtype() != DType::f64 || value.rank() != 0) return draft.set(name, value);
+  try {
+    return draft.set(name, value);
+  } catch (const Error&) {
+    return draft.set(name, value.item<double>());
+  }
 }
 
 }  // namespace
@@ -61,8 +72,14 @@ void write_attribute(std::string_view name, const AttributeValue& value, Attribu
           p.set_type(AttributeProto::INT);
           p.set_i(v);
         } else if constexpr (std::is_same_v<T, double>) {
-          p.set_type(AttributeProto::FLOAT);
-          p.set_f(static_cast<float>(v));
+          // ONNX's numbers are floats; one that is none is kept whole as a tensor, in ops of our own.
+          if (static_cast<double>(static_cast<float>(v)) == v || std::isnan(v)) {
+            p.set_type(AttributeProto::FLOAT);
+            p.set_f(static_cast<float>(v));
+          } else {
+            p.set_type(AttributeProto::TENSOR);
+            write_tensor(Tensor(v, DType::f64), "", *p.mutable_t());
+          }
         } else if constexpr (std::is_same_v<T, std::string>) {
           p.set_type(AttributeProto::STRING);
           p.set_s(v);
@@ -116,7 +133,7 @@ bool read_attribute(AttributeProto& p, AttributeDraft& draft, ExternalData* exte
       case AttributeProto::STRING:
         return draft.set(p.name(), p.s());
       case AttributeProto::TENSOR:
-        return draft.set(p.name(), read_tensor(*p.mutable_t(), external));
+        return set_tensor(draft, p.name(), read_tensor(*p.mutable_t(), external));
       case AttributeProto::INTS:
         return draft.set(p.name(), std::vector<int64_t>(p.ints().begin(), p.ints().end()));
       case AttributeProto::FLOATS:

@@ -116,6 +116,21 @@ class Importer {
   std::set<std::string> open_functions_;
 };
 
+/// The op of the table that a function of Tandem's own domain stands for, whose name may have a number behind
+/// it: one function a combination of types and shapes. Null for ops with state, which only their bodies keep.
+const OpDef* own_op(const std::string& domain, std::string_view name) {
+  if (domain != "ai.tandem") return nullptr;
+  const OpDef* op = find_op(name);
+  if (!op) {
+    const size_t digits = name.find_last_not_of("0123456789");
+    if (digits != std::string_view::npos && name[digits] == '_') op = find_op(name.substr(0, digits));
+  }
+  return op && !op->has(is_input) && !op->has(has_bodies) && !op->has(reads_variable) &&
+                 !op->has(writes_variable) && !op->has(is_constant)
+             ? op
+             : nullptr;
+}
+
 std::string function_key(const std::string& domain, const std::string& name, const std::string& overload) {
   return domain_of(domain) + '\n' + name + '\n' + overload;
 }
@@ -268,7 +283,7 @@ void Importer::resolve(ImportedNode& node, NodeProto& proto, const std::string& 
   }
   draft.attributes = read_attributes(proto, scope);
   const auto function = functions_.find(function_key(domain, node.op_type, proto.overload()));
-  const OpDef* own = domain == "ai.tandem" ? find_op(node.op_type) : nullptr;
+  const OpDef* own = own_op(domain, node.op_type);
   if (function != functions_.end() && !own) {
     node.bodies.push_back(function_body(*function->second, draft.attributes, scope));
     TD_CHECK(draft.inputs.size() <= node.bodies[0]->inputs.size(), "it has {} inputs; the function takes {}",
@@ -283,6 +298,7 @@ void Importer::resolve(ImportedNode& node, NodeProto& proto, const std::string& 
     return;
   }
   TD_CHECK(node.version > 0, "the model imports no version of the operator set {}", shown(domain));
+  if (own) draft.op_type = own->name;
   resolve_operator(node, draft, domain, scope);
 }
 
@@ -316,7 +332,8 @@ void Importer::resolve_operator(ImportedNode& node, NodeDraft& draft, const std:
   if (domain.empty()) how = upgrade(draft);
   node.op = find_op(draft.op_type);
   constexpr uint32_t inner = is_input | has_bodies | reads_variable | writes_variable | is_constant;
-  if (node.op && ((node.op->traits & inner) || (node.op->domain == "ai.tandem") != (domain == "ai.tandem")))
+  // Ops of newer opsets than a file's stand in Tandem's own domain there.
+  if (node.op && ((node.op->traits & inner) || (node.op->domain == "ai.tandem" && domain != "ai.tandem")))
     node.op = nullptr;
   TD_CHECK(node.op != nullptr, "there is no such operator here; supported are {} operators of opsets 1 to {}",
            all_ops().size(), newest_opset);
