@@ -286,6 +286,9 @@ bool Emitter::emit_standard(NodeProto& proto, const Graph& graph, GraphInference
                   },
                   [&](const Tensor& value) { return emit_constant(value, n.name + "_constant", to); }};
   try {
+    for (const AttributeProto& a : written.attribute())
+      TD_CHECK(a.type() != AttributeProto::INTS || a.ints_size() > 0, "opset 17 has no empty list for \"{}\"",
+               a.name());
     downgrade(saved);
   } catch (const Error&) {
     if (!n.op->decomposition) throw;
