@@ -4,6 +4,7 @@
 #include "tandem/ops/activation.h"
 #include "tandem/ops/convolution.h"
 #include "tandem/ops/creation.h"
+#include "tandem/ops/image.h"
 #include "tandem/ops/indexing.h"
 #include "tandem/ops/linalg.h"
 #include "tandem/ops/linear.h"

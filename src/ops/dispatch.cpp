@@ -283,6 +283,24 @@ bool InferContext::constant_number(int i, double& value) const {
   return true;
 }
 
+bool InferContext::constant_numbers(int i, SmallVector<double, 16>& values) const {
+  if (!has(i)) return false;
+  const Argument& a = inputs_[static_cast<size_t>(i)];
+  values.clear();
+  if (!a.tensor) {
+    const Operand& o = *a.operand;
+    if (o.kind() == Operand::Kind::list)
+      for (int k = 0; k < o.list_size(); ++k) values.push_back(static_cast<double>(o.list()[k]));
+    else
+      values.push_back(o.floating());
+    return true;
+  }
+  const Tensor t = value_of(a, known_);
+  if (!t.defined()) return false;
+  for (int64_t k = 0; k < t.size(); ++k) values.push_back(element_as_double(*t.impl(), k));
+  return true;
+}
+
 int64_t InferContext::fresh_symbol() const {
   TD_ASSERT(known_ != nullptr);
   return known_->fresh_symbol();

@@ -124,6 +124,8 @@ class InferContext {
   bool constant(int i, Integers& values) const;
   /// As above for one number of any dtype.
   bool constant_number(int i, double& value) const;
+  /// As `constant` for numbers with fractions.
+  bool constant_numbers(int i, SmallVector<double, 16>& values) const;
   /// A size nothing is known of. Only while tracing; eagerly every size is known.
   int64_t fresh_symbol() const;
   /// `axis` counted from the front. Throws "axis 3 is out of range for rank 2; expected -2 to 1".

@@ -35,6 +35,18 @@ Tensor conv(const Operand& x, const Operand& w, const Operand& bias = nullptr,
 /// cut off all.
 Tensor conv_transpose(const Operand& x, const Operand& w, const Operand& bias = nullptr,
                       const ConvTransposeOptions& options = {});
+/// How deform_conv slides. One number serves all spatial dimensions.
+struct DeformConvOptions {
+  Dims strides = {}, pads = {}, dilations = {};  ///< as in ConvOptions
+  int64_t group = 1;
+  int64_t offset_group = 1;  ///< channels are cut into so many groups, each moved by offsets of its own
+};
+/// A convolution that reads between the elements of x, ONNX DeformConv: each element of the kernel is moved
+/// by `offset` (batch, offset groups * kernel's elements * dimensions, output's sizes...) and its value
+/// multiplied by `mask` (batch, offset groups * kernel's elements, output's sizes...) if there is one.
+/// Floating dtypes.
+Tensor deform_conv(const Operand& x, const Operand& w, const Operand& offset, const Operand& bias = nullptr,
+                   const Operand& mask = nullptr, const DeformConvOptions& options = {});
 /// What conv's gradient with respect to x is, given that of its output; linear in both, itself
 /// differentiable.
 Tensor conv_input_gradient(const Operand& dy, const Operand& w, const Operand& x_shape,
