@@ -95,8 +95,8 @@ struct DeformConv : Composite {
     const Tensor &x = in[0], &w = in[1], &offset = in[2];
     const int rank = x.rank() - 2;
     const auto has = [&](size_t i) { return i < in.size() && in[i].defined(); };
-    const bool narrow = x.dtype() == DType::f16 || x.dtype() == DType::bf16;
-    const DType exact = narrow ? DType::f32 : x.dtype();
+    // Positions become fractions of x and back, which must not move them.
+    constexpr DType exact = DType::f64;
     Dims kernel;
     for (int i = 0; i < rank; ++i)
       kernel.push_back(a.kernel_shape.empty() ? static_cast<int64_t>(w.dim(2 + i)) : a.kernel_shape[i]);

@@ -34,9 +34,8 @@ struct GridAttributes {
                       field("padding_mode", &GridAttributes::padding_mode)};
   }
   Mode how() const {
-    // Opset 16 had other names.
-    if (mode == "linear" || mode == "bilinear") return Mode::linear;
-    if (mode == "cubic" || mode == "bicubic") return Mode::cubic;
+    if (mode == "linear") return Mode::linear;
+    if (mode == "cubic") return Mode::cubic;
     TD_CHECK(mode == "nearest", "mode \"{}\" is unknown; expected \"linear\", \"nearest\" or \"cubic\"",
              std::string_view(mode));
     return Mode::nearest;
@@ -292,6 +291,9 @@ struct GridSample {
       all.push_back({{picture({2, 2, 3, 4}), positions({2, 3, 2, 2})}, boxed(a)});
     all.push_back({{picture({1, 2, 2, 3, 2}), positions({1, 2, 1, 2, 3})}, {}});
     all.push_back({{picture({1, 2, 5}), positions({1, 3, 1})}, {}});
+    const Attributes nearest{.mode = "nearest"};
+    for (const AttributeBox& a : {AttributeBox(), boxed(nearest)})  // the grid's dtype is its own
+      all.push_back({{picture({1, 2, 2, 3}), cast(positions({1, 2, 2, 2}), DType::f64)}, a});
     const Tensor wild = reshape(Tensor({NAN, 0.f, 1e30f, -INFINITY}), {1, 1, 2, 2});
     all.push_back({{picture({1, 1, 2, 2}), wild}, {}, false});
     all.push_back({{zeros({0, 2, 3, 4}), zeros({0, 3, 2, 2})}, {}});
@@ -463,26 +465,28 @@ struct AffineGrid : Composite {
       {{"theta", types::floating}, {"size", types::i64, 1, InputDef::parameter}}};
   static void infer(InferContext& c, const Attributes&) {
     const Shape& theta = c.shape(0);
-    const bool fits =
-        theta.rank() == 3 && ((theta[1] == 2 && theta[2] == 3) || (theta[1] == 3 && theta[2] == 4));
-    TD_CHECK(fits, "theta has shape {}; (batch, 2, 3) or (batch, 3, 4) is needed", theta);
-    TD_CHECK(c.rank(1) == 1 && (c.shape(1)[0] == theta[1] + 2 || c.shape(1)[0] < 0),
-             "size has shape {}; it must list the {} sizes of a tensor of images", c.shape(1), theta[1] + 2);
+    TD_CHECK(c.rank(1) == 1 && c.shape(1)[0] >= 0, "the number of sizes must be known while tracing");
+    const int64_t dimensions = c.shape(1)[0] - 2;
+    TD_CHECK(dimensions == 2 || dimensions == 3, "size lists {} sizes; 4 or 5 are needed", dimensions + 2);
+    const auto is = [](int64_t d, int64_t wanted) { return d == wanted || d < 0; };
+    TD_CHECK(theta.rank() == 3 && is(theta[1], dimensions) && is(theta[2], dimensions + 1),
+             "theta has shape {}; (batch, {}, {}) is needed", theta, dimensions, dimensions + 1);
     Integers size;
     Shape shape{theta[0]};
     const bool known = c.constant(1, size);
     TD_CHECK(!known || size[0] == theta[0] || size[0] < 0 || theta[0] < 0,
              "size asks for a batch of {}, theta of shape {} has {}", known ? size[0] : 0, theta, theta[0]);
-    for (int i = 0; i < theta[1]; ++i) {
+    for (int i = 0; i < dimensions; ++i) {
       const int64_t d = known ? size[2 + i] : c.fresh_symbol();
       TD_CHECK(d >= 0 || is_symbol(d), "size {} is negative", d);
       shape.push_back(d);
     }
-    shape.push_back(theta[1]);
+    shape.push_back(dimensions);
     c.output(c.dtype(0), shape);
   }
   static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
-    const auto dimensions = static_cast<int>(in[0].shape()[1]);
+    const auto dimensions = static_cast<int>(in[1].shape()[0]) - 2;
+    TD_CHECK(dimensions > 0, "the number of sizes must be known while tracing");
     const bool narrow = in[0].dtype() == DType::f16 || in[0].dtype() == DType::bf16;
     const DType dtype = narrow ? DType::f32 : in[0].dtype();
     const Tensor theta = cast(in[0], dtype);

@@ -51,6 +51,8 @@ std::string OpDef::display_name() const {
                                  {"cum_", "cum"},
                                  {"non_zero", "nonzero"},
                                  {"top_k", "topk"},
+                                 {"col2_im", "col2im"},
+                                 {"im2_col", "im2col"},
                                  {"p_relu", "prelu"},
                                  {"na_n", "nan"}})
     if (const size_t at = text.find(from); at != std::string::npos)

@@ -1,4 +1,4 @@
-// Resize, its transpose, and Upsample.
+// Resize and its transpose.
 
 #include <algorithm>
 #include <cmath>
@@ -392,36 +392,7 @@ std::vector<Sample> Resize::samples() {
   return all;
 }
 
-// ---- Upsample
-
-struct Upsample : Composite {
-  static constexpr std::string_view name = "Upsample";
-  static constexpr int since = 9;
-  struct Attributes {
-    Word mode = "nearest";
-    static constexpr auto fields() { return std::tuple{field("mode", &Attributes::mode)}; }
-  };
-  static constexpr std::array<InputDef, 2> inputs{
-      {{"X"}, {"scales", types::floating, 1, InputDef::parameter | InputDef::no_gradient}}};
-  static ResizeAttributes as_resize(const Attributes& a) {
-    return {.coordinate_transformation_mode = "asymmetric", .mode = a.mode, .nearest_mode = "floor"};
-  }
-  static void infer(InferContext& c, const Attributes& a) {
-    TD_CHECK(a.mode == "nearest" || a.mode == "linear",
-             "mode \"{}\" is unknown; expected \"nearest\" or \"linear\"", std::string_view(a.mode));
-    c.output(c.dtype(0), resized_shape(c, as_resize(a), c.shape(0), 0));
-  }
-  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
-    return {dispatch<Resize>(as_resize(a), Operand(in[0]), Operand(), Operand(in[1]))};
-  }
-  static std::vector<Sample> samples() {
-    const Tensor x = ramp({1, 1, 2, 3}), scales({1.f, 1.f, 2.f, 3.f});
-    const Attributes linear{"linear"};
-    return {{{x, scales}, {}}, {{x, scales}, boxed(linear)}};
-  }
-};
-
-constexpr const OpDef* table[] = {&op_def<Resize>, &op_def<ResizeGradient>, &op_def<Upsample>};
+constexpr const OpDef* table[] = {&op_def<Resize>, &op_def<ResizeGradient>};
 
 ResizeAttributes attributes_of(const ResizeOptions& o) {
   return {o.antialias,          o.axes,
@@ -451,9 +422,7 @@ Tensor resize_by(const Operand& x, const std::vector<float>& scales, const Resiz
   return dispatch<Resize>(attributes_of(options), x, Operand(region), Operand(factors));
 }
 Tensor upsample(const Operand& x, const std::vector<float>& scales, std::string_view mode) {
-  const CallSite site(x);
-  const Tensor factors = from_range(scales);
-  return dispatch<Upsample>({Word(mode)}, x, Operand(factors));
+  return resize_by(x, scales, {.mode = mode, .coordinates = "asymmetric", .nearest = "floor"});
 }
 
 }  // namespace tandem

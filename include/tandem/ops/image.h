@@ -31,8 +31,8 @@ struct ResizeOptions {
 Tensor resize(const Operand& x, const Operand& sizes, const ResizeOptions& options = {});
 /// The same by factors: the sizes are those of x times `scales`, rounded down.
 Tensor resize_by(const Operand& x, const std::vector<float>& scales, const ResizeOptions& options = {});
-/// x with each axis `scales` times as long, ONNX Upsample; `mode` is "nearest" or "linear". Positions are
-/// divided by the scale.
+/// x with each axis `scales` times as long; `mode` is "nearest" or "linear". Positions are divided by the
+/// scale, as Upsample did that ONNX once had.
 Tensor upsample(const Operand& x, const std::vector<float>& scales, std::string_view mode = "nearest");
 
 /// How grid_sample() reads between elements and beyond them.
