@@ -17,6 +17,7 @@ struct ConvOptions {
   /// odd one after or before; "VALID" does not pad. Then pads are not used.
   std::string_view auto_pad = "NOTSET";
 };
+/// How transposed convolutions slide. One number serves all spatial dimensions.
 struct ConvTransposeOptions {
   Dims strides = {}, pads = {}, dilations = {};  ///< as above
   int64_t group = 1;
