@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "tandem/function.h"
 #include "tandem/ops.h"
 #include "tandem/tape.h"
 #include "tests/support.h"
@@ -188,6 +189,25 @@ TEST(Rnn, ActivationsTakeTheirNumbersInOrder) {
   const Tensor x = v.x[{2}], w = v.w[{1}];
   // The reverse direction begins at the last step, from zeros.
   expect_near(result.y[{2, 1}], td::matmul(x, td::transpose(w)) * 0.5 + 0.25);
+}
+
+TEST(Recurrent, SizesUnknownWhileTracing) {
+  const Weights v(4);
+  // Forwards the number of steps stays open; a gradient goes back through the steps, so it is made for theirs.
+  const auto forward = [&](const Tensor& x) { return td::lstm(x, v.w, v.r, v.b).y; };
+  const auto slope = [&](const Tensor& x) {
+    td::GradientTape tape;
+    tape.watch(x);
+    return tape.gradient(td::sum(forward(x) * 0.5), x);
+  };
+  td::Function<Tensor(Tensor)> graph(forward, {.input_signature = {td::spec({-1, -1, size}, td::float64)}});
+  td::Function<Tensor(Tensor)> back(slope);
+  for (int64_t t : {3, 5, 4, 3, 6}) {
+    const Tensor x = ramp({t, 2 + t % 2, size}, 7);
+    EXPECT_EQ(graph(x).to_vector<double>(), forward(x).to_vector<double>());
+    EXPECT_EQ(back(x).to_vector<double>(), slope(x).to_vector<double>());
+  }
+  EXPECT_EQ(graph.trace_count(), 1);
 }
 
 TEST(Recurrent, SaysWhatDoesNotFit) {

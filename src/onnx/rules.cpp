@@ -250,6 +250,7 @@ constexpr Rule rules[] = {
     drop("Cast", newest_opset, "round_mode"),
     drop("CastLike", newest_opset, "saturate"),
     drop("CastLike", newest_opset, "round_mode"),
+    drop("Range", newest_opset, "stash_type"),  // always float32 at least
     drop("RNN", 6, "output_sequence"),
     drop("GRU", 6, "output_sequence"),
     drop("LSTM", 6, "output_sequence"),

@@ -14,19 +14,10 @@ namespace {
 struct CastLike : Composite {
   static constexpr std::string_view name = "CastLike";
   static constexpr int since = 25;
-  /// How ONNX's float8 dtypes, which are not ours, are rounded; they change nothing here.
-  struct Attributes {
-    Word round_mode = "up";
-    bool saturate = true;
-    static constexpr auto fields() {
-      return std::tuple{field("round_mode", &Attributes::round_mode),
-                        field("saturate", &Attributes::saturate)};
-    }
-  };
   static constexpr std::array<InputDef, 2> inputs{
       {{"input"}, {"target_type", types::all, 1, InputDef::no_gradient}}};
   static void infer(InferContext& c) { c.output(c.dtype(1), c.shape(0)); }
-  static Tensors decomposition(std::span<const Tensor> in, const Attributes&) {
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
     return {cast(in[0], in[1].dtype())};
   }
   static std::vector<Sample> samples() {

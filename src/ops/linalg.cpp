@@ -7,6 +7,7 @@
 #include "ops/dispatch.h"
 #include "ops/elements.h"
 #include "ops/families.h"
+#include "ops/linalg_bodies.h"
 #include "runtime/linalg.h"
 #include "runtime/parallel.h"
 #include "tandem/ops/creation.h"
@@ -124,6 +125,9 @@ struct Cofactor : LinearAlgebra {
       store(a + size, k.outputs[0], i * size, size);
     });
   }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    return {linalg_bodies::cofactors(in[0])};
+  }
   // y = det(x) x^-T. Where x is singular, this second derivative of the determinant is an error.
   static Tensors gradient(const Gradient& g) {
     const Tensor inverse = turned(linalg::inverse(g.x())), dy = g.dy();
@@ -194,6 +198,10 @@ struct SLogDet : LinearAlgebra {
       store(&total, k.outputs[1], i, 1);
     });
   }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    const Tensor d = det(cast(in[0], DType::f64));
+    return {cast(sign(d), in[0].dtype()), cast(log(abs(d)), in[0].dtype())};
+  }
   static Tensors gradient(const Gradient& g) { return {spread(g.dy(1)) * turned(linalg::inverse(g.x()))}; }
   static std::vector<Sample> samples() {
     return {{{ramp({3, 3}, 2)}, {}},
@@ -224,6 +232,9 @@ struct Inverse : LinearAlgebra {
       runtime::lu_solve(a, rows, n, unit, n, y);
       store(y, k.outputs[0], i * size, size);
     });
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    return {linalg_bodies::inverse(in[0])};
   }
   static Tensors gradient(const Gradient& g) {
     const Tensor y = turned(g.y());
@@ -264,6 +275,9 @@ struct Solve : LinearAlgebra {
       store(y, k.outputs[0], i * n * sides, n * sides);
     });
   }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    return {linalg_bodies::solve(in[0], in[1])};
+  }
   static Tensors gradient(const Gradient& g) {
     const Tensor db = dispatch<Solve>({}, Operand(turned(g.x(0))), Operand(g.dy()));
     return {g.needs(0) ? -matmul(db, turned(g.y())) : Tensor(), db};
@@ -303,6 +317,9 @@ struct Cholesky : LinearAlgebra {
       store(a, k.outputs[0], m * size, size);
     });
   }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    return {linalg_bodies::cholesky(in[0])};
+  }
   // L^-T Phi(L^T dL) L^-1, made symmetric (Murray 2016, "Differentiation of the Cholesky decomposition").
   static Tensors gradient(const Gradient& g) {
     const Tensor& l = g.y();
@@ -339,6 +356,10 @@ struct Qr : LinearAlgebra {
       store(q, k.outputs[0], i * m * inner, m * inner);
       store(r, k.outputs[1], i * inner * n, inner * n);
     });
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    const auto [q, r] = linalg_bodies::qr(in[0]);
+    return {q, r};
   }
   /// For at least as many rows as columns (Walter and Lehmann 2013, "Algorithmic differentiation of linear
   /// algebra functions").
