@@ -72,35 +72,6 @@ Tensor atan2(const Tensor& y, const Tensor& x) {
   return td::atan(y / x) + td::where(x < 0, turn, 0);
 }
 
-/// Factors aligned by letter, multiplied, and summed over the letters that the result lacks.
-Tensor einsum(const std::string& equation, const TensorList& factors) {
-  const size_t arrow = equation.find("->");
-  const std::string wanted = equation.substr(arrow + 2);
-  std::string letters = wanted;
-  for (size_t i = 0; i < arrow; ++i)
-    if (std::isalpha(static_cast<unsigned char>(equation[i])) &&
-        letters.find(equation[i]) == std::string::npos)
-      letters += equation[i];
-  Tensor product;
-  size_t at = 0;
-  for (const Tensor& factor : factors) {
-    const std::string own = equation.substr(at, std::min(equation.find_first_of(",-", at), arrow) - at);
-    at += own.size() + 1;
-    td::Dims order;
-    td::Shape shape;
-    for (char c : letters) {
-      const size_t k = own.find(c);
-      if (k != std::string::npos) order.push_back(static_cast<int64_t>(k));
-      shape.push_back(k == std::string::npos ? 1 : factor.shape()[static_cast<int>(k)]);
-    }
-    const Tensor aligned = td::reshape(factor.rank() > 1 ? td::transpose(factor, order) : factor, shape);
-    product = product.defined() ? product * aligned : aligned;
-  }
-  std::vector<int64_t> summed;
-  for (size_t i = wanted.size(); i < letters.size(); ++i) summed.push_back(static_cast<int64_t>(i));
-  return summed.empty() ? product : td::sum(product, summed);
-}
-
 /// Entries of the diagonal of the last two dimensions, `offset` above the main one.
 Tensor diagonal(const Tensor& x, int64_t offset) {
   const int64_t rows = x.shape()[x.rank() - 2], columns = x.shape()[x.rank() - 1];
@@ -410,7 +381,7 @@ void add_binary(Rules& rules) {
     const Tensor y = td::sum(a * r.tensor(1, "weight") * b, {-1, -2});
     return r.has(2, "bias") ? y + r.tensor(2, "bias") : y;
   });
-  rules["einsum"] = [](const Record& r) { return TensorList{einsum(r.text(0, "equation", ""), r.inputs())}; };
+  rules["einsum"] = [](const Record& r) { return TensorList{td::einsum(r.text(0, "equation", ""), r.inputs())}; };
 }
 
 void add_reductions(Rules& rules) {
