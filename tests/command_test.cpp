@@ -1,32 +1,18 @@
 // The command `tandem`, run as its users do.
 
-#include <gtest/gtest.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "command.h"
+
 namespace {
 
-struct Outcome {
-  int status = -1;
-  std::string output;  // both streams
-};
-
-Outcome run(const std::string& arguments) {
-  std::FILE* pipe = popen((TANDEM_COMMAND " " + arguments + " 2>&1").c_str(), "r");
-  Outcome outcome;
-  std::array<char, 4096> buffer;
-  while (const size_t size = std::fread(buffer.data(), 1, buffer.size(), pipe))
-    outcome.output.append(buffer.data(), size);
-  outcome.status = WEXITSTATUS(pclose(pipe));
-  return outcome;
-}
+using tandem::testing::Outcome;
+using tandem::testing::run;
 
 /// A file that disappears with the test.
 struct TemporaryFile {

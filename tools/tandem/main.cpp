@@ -8,6 +8,7 @@
 #include "allocations.h"
 #include "compare_command.h"
 #include "demo.h"
+#include "model_commands.h"
 #include "tandem/compare.h"
 #include "test_command.h"
 
@@ -42,16 +43,55 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   test->add_option("--json", test_options.json, "Write the outcome into this file")->type_name("FILE");
 
+  RunOptions run_options;
+  CLI::App* run = app.add_subcommand("run", "Run a saved model");
+  run->add_option("model", run_options.model, "The ONNX file")->type_name("FILE")->required();
+  run->add_option("--input", run_options.inputs, "An input's array, as NumPy writes it")
+      ->type_name("NAME=FILE.npy");
+  run->add_option("--output", run_options.outputs, "Where an output goes; else it is printed")
+      ->type_name("NAME=FILE.npy");
+  run->add_flag("--random", run_options.random, "Random numbers for the inputs that are not given");
+  run->add_option("--size", run_options.sizes, "An unknown size of random inputs; else 1")
+      ->type_name("NAME=N");
+  run->add_option("--repeat", run_options.repeat, "Run it so often, and say how long it takes")
+      ->type_name("N")
+      ->capture_default_str();
+  run->add_option("--mode", run_options.mode, "graph or eager")
+      ->check(CLI::IsMember({"eager", "graph"}))
+      ->capture_default_str();
+  run->add_option("--json", run_options.json, "Write the figures into this file")->type_name("FILE");
+
+  InspectOptions inspect_options;
+  CLI::App* inspect =
+      app.add_subcommand("inspect", "Say what a saved model takes, gives, contains and costs");
+  inspect->add_option("model", inspect_options.model, "The ONNX file")->type_name("FILE")->required();
+  inspect->add_option("--size", inspect_options.sizes, "An unknown size, for what a run costs; else 1")
+      ->type_name("NAME=N");
+  inspect->add_option("--json", inspect_options.json, "Write it into this file")->type_name("FILE");
+
+  CheckOptions check_options;
+  CLI::App* check = app.add_subcommand("check", "Say what in a saved model can't run here, and why");
+  check->add_option("model", check_options.model, "The ONNX file")->type_name("FILE")->required();
+  check->add_option("--json", check_options.json, "Write it into this file")->type_name("FILE");
+
+  app.footer(
+      "--json - writes to the standard output instead.\n"
+      "Exit codes: 0: good; 1: the answer is no (cases or checks fail, modes differ); 2: it could not be "
+      "done\n"
+      "(demo and compare: 1); above 100: the command line was wrong.");
   CLI11_PARSE(app, argc, argv);
   tandem::detail::set_allocation_counter(allocation_count);
   try {
     const bool good = demo->parsed()      ? run_demo(demo_options)
                       : compare->parsed() ? run_compare(compare_options)
+                      : run->parsed()     ? run_model(run_options)
+                      : inspect->parsed() ? inspect_model(inspect_options)
+                      : check->parsed()   ? check_model(check_options)
                                           : run_test(test_options);
     return good ? 0 : 1;
   } catch (const std::exception& e) {
     std::fflush(stdout);
     std::fprintf(stderr, "tandem: %s\n", e.what());
-    return test->parsed() ? 2 : 1;
+    return demo->parsed() || compare->parsed() ? 1 : 2;
   }
 }

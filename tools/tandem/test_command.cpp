@@ -38,13 +38,13 @@ bool run_test(const TestOptions& options) {
     report["failures"].push_back({{"case", name}, {"reason", reason}});
     // One line a case, whatever the reason.
     for (size_t at; (at = reason.find("\n  ")) != std::string::npos;) reason.replace(at, 3, "; ");
-    fmt::print("{}: {}\n", name, reason);
+    if (options.json != "-") fmt::print("{}: {}\n", name, reason);
   }
   progress.reset();
   report["passed"] = passed;
   report["failed"] = failed;
   if (!options.json.empty()) write_json_file(options.json, report);
-  fmt::print("{} passed, {} failed\n", passed, failed);
+  if (options.json != "-") fmt::print("{} passed, {} failed\n", passed, failed);
   return failed == 0;
 }
 
