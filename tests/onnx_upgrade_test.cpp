@@ -28,6 +28,9 @@ struct Case {
 Tensor matrix() { return Tensor({{1.f, 2.f, 3.f}, {4.f, 5.f, 6.f}}); }
 Tensor cube() { return reshape(arange(0, 8, 1, float32), {2, 2, 2}); }
 
+// One row, so that repeating it is concatenation.
+Tensor image() { return reshape(arange(1, 4, 1, float32), {1, 1, 1, 3}); }
+
 std::vector<Case> cases() {
   const Tensor m = matrix(), c = cube();
   const Tensor by_channel({10.f, 20.f});
@@ -91,6 +94,18 @@ std::vector<Case> cases() {
        {{"value", Tensor({7}, int16)}},
        full({2, 3}, 7, int16)},
       {9, "ConstantOfShape", {Tensor({2}, int64)}, {}, zeros({2})},
+      {9, "Upsample", {image(), Tensor({1.f, 1.f, 2.f, 1.f})}, {}, concat({image(), image()}, 2)},
+      {7,
+       "Upsample",
+       {image()},
+       {{"scales", std::vector<double>{1, 1, 2, 1}}},
+       concat({image(), image()}, 2)},
+      {1,
+       "Upsample",
+       {image()},
+       {{"height_scale", 2.0}, {"width_scale", 1.0}},
+       concat({image(), image()}, 2)},
+      {10, "Resize", {image(), Tensor({1.f, 1.f, 2.f, 1.f})}, {}, concat({image(), image()}, 2)},
       {17, "Constant", {}, {{"value_ints", List{1, 2}}}, Tensor({1, 2}, int64)},
       {17, "Constant", {}, {{"value_float", 0.5}}, Tensor(0.5f)},
   };

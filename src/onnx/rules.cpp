@@ -265,8 +265,8 @@ constexpr Rule rules[] = {
     composed("GroupNormalization", 20, scale_by_group),
     // Other operators.
     renamed("Scatter", newest_opset, "ScatterElements"),
+    custom("Resize", 10, upsample_as_resize),  // before Upsample becomes one
     custom("Upsample", newest_opset, upsample_as_resize),
-    {"Resize", 10, Change::custom, {}, 0, 0, {}, {}, upsample_as_resize},
     composed("Resize", newest_opset, empty_is_left_out),
 };
 
