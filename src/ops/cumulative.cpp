@@ -110,6 +110,16 @@ struct CumProd : Cumulative {
       });
     });
   }
+  // Every product on its own: a matrix of ones and factors for each row.
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    const Tensor place = reshape(in[1], {1});
+    const int64_t given = place.dtype() == DType::i64 ? place.item<int64_t>() : place.item<int32_t>();
+    const int axis = InferContext::normalize_axis(given, in[0].rank());
+    const Tensor x = moveaxis(in[0], axis, -1), to = arange(x.dim(-1)), from = unsqueeze(to, {1});
+    const Tensor before =
+        a.reverse ? (a.exclusive ? to > from : to >= from) : (a.exclusive ? to < from : to <= from);
+    return {moveaxis(reduce_prod(where(before, unsqueeze(x, {-2}), 1), {-1}), -1, axis)};
+  }
   // Before the first zero the derivative of a product by a factor is the product over the factor. The zero
   // itself gets the sums of the products without it, and what comes later stays zero whatever it is.
   // (Where zeros are, the gradient of this gradient lacks the terms that would pass through them.)
