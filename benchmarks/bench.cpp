@@ -19,6 +19,7 @@ int main(int argc, char** argv) try {
   bench::use_one_thread_in_onednn();
   bench::small_rows(harness, torch);
   bench::network_rows(harness, torch);
+  bench::convolution_rows(harness);
   return harness.finish();
 } catch (const std::exception& error) {
   fmt::print(stderr, "{}\n", error.what());

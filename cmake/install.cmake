@@ -16,7 +16,6 @@ configure_package_config_file(${CMAKE_CURRENT_LIST_DIR}/tandemConfig.cmake.in ${
 # Until 1.0 a minor version may change what it likes.
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/tandemConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/tandemConfig.cmake ${PROJECT_BINARY_DIR}/tandemConfigVersion.cmake
-              ${CMAKE_CURRENT_LIST_DIR}/FindOneDNN.cmake
         DESTINATION ${TANDEM_PACKAGE_FOLDER})
 
 # The pkg-config file finds its prefix from where it lies, so that an installed tree can be moved.

@@ -13,7 +13,8 @@ if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64|i[3-6]86")
   endif()
 endif()
 
-# The kernel interpreter's primitives are loops for the compiler to vectorize. Never fast-math: every
+# The kernel interpreter's primitives, and pooling's, are loops for the compiler to vectorize. Never fast-math: every
 # instruction set must give the same bits.
-file(GLOB primitive_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernel/primitives_*.cpp)
+file(GLOB primitive_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/src/kernel/primitives_*.cpp
+                                        ${PROJECT_SOURCE_DIR}/src/runtime/pooling_kernels_*.cpp)
 set_property(SOURCE ${primitive_sources} APPEND PROPERTY COMPILE_OPTIONS -O3 -fno-trapping-math -Wno-psabi)

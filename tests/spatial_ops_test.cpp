@@ -1,5 +1,8 @@
 // Convolutions and pooling: numbers worked out by hand, and what mistakes are answered with.
 
+#include <cstring>
+
+#include "runtime/parallel.h"
 #include "tandem/tandem.h"
 #include "tests/support.h"
 
@@ -41,20 +44,60 @@ TEST(Convolution, TransposesSpread) {
   EXPECT_EQ(wide.to_vector<float>(), (Numbers{1, 1, 2, 2, 1, 1, 2, 2, 3, 3, 4, 4, 3, 3, 4, 4, 0, 0, 0, 0}));
 }
 
-// Sizes at which columns are made in parts and images run in parallel.
+/// Convolutions large enough for every way that they may take.
+struct Large {
+  td::Shape x, w;
+  td::ConvOptions options;
+};
+const Large large_ones[] = {
+    {{3, 8, 60, 50}, {12, 4, 5, 3}, {.strides = {1, 2}, .pads = {2, 1}, .group = 2}},
+    {{5, 16, 20, 21}, {32, 16, 3, 3}, {.strides = {2}}},  // the last rows and columns are in no window
+    {{2, 33, 19, 19}, {17, 33, 5, 5}, {.pads = {2}, .dilations = {2}}},
+    {{5, 32, 28, 28}, {32, 1, 3, 3}, {.pads = {1}, .group = 32}},
+    {{4, 64, 30, 30}, {48, 64, 1, 1}, {}},
+    {{1, 128, 7, 7}, {160, 128, 3, 3}, {.pads = {1}}},
+    {{9, 20, 300}, {40, 20, 5}, {.strides = {3}, .pads = {2}}},
+    {{2, 6, 12, 13, 12}, {10, 6, 3, 3, 3}, {.pads = {1}}}};
+
+/// y, dx and dw of a large one, from the same numbers each time.
+std::vector<Tensor> all_three(const Large& c, td::DType dtype) {
+  const Tensor x = td::cast(td::sin(counting(c.x)), dtype), w = td::cast(td::cos(counting(c.w)), dtype);
+  const Tensor y = td::conv(x, w, nullptr, c.options), dy = td::sin(y * 3);
+  return {y, td::conv_input_gradient(dy, w, c.x, c.options), td::conv_weight_gradient(x, dy, c.w, c.options)};
+}
+
 TEST(Convolution, LargeOnesAgreeWithDoublePrecision) {
-  const Tensor x = td::sin(counting({3, 8, 60, 50})), w = td::cos(counting({12, 4, 5, 3}));
-  const td::ConvOptions options{.strides = {1, 2}, .pads = {2, 1}, .group = 2};
-  const Tensor y = td::conv(x, w, nullptr, options);
-  const auto wide = [](const Tensor& t) { return td::cast(t, td::float64); };
-  const auto largest_difference = [&](const Tensor& a, const Tensor& b) {
-    return td::amax(td::abs(wide(a) - b)).item<double>();
+  for (const Large& c : large_ones) {
+    const std::vector<Tensor> single = all_three(c, td::float32), twice = all_three(c, td::float64);
+    for (size_t i = 0; i < single.size(); ++i) {
+      const Tensor difference = td::amax(td::abs(td::cast(single[i], td::float64) - twice[i]));
+      EXPECT_LT(difference.item<double>(), 2e-4 * (1 + td::amax(td::abs(twice[i])).item<double>()))
+          << "x " << c.x << " w " << c.w << ", result " << i;
+    }
+  }
+}
+
+TEST(Convolution, NeitherThreadsNorGraphsChangeABit) {
+  const auto bits = [](const Tensor& t) {
+    const Numbers values = t.to_vector<float>();
+    std::vector<uint32_t> result(values.size());
+    std::memcpy(result.data(), values.data(), values.size() * sizeof(float));
+    return result;
   };
-  EXPECT_LT(largest_difference(y, td::conv(wide(x), wide(w), nullptr, options)), 1e-4);
-  const Tensor dx = td::conv_input_gradient(y, w, {3, 8, 60, 50}, options);
-  EXPECT_LT(largest_difference(dx, td::conv_input_gradient(wide(y), wide(w), {3, 8, 60, 50}, options)), 1e-3);
-  const Tensor dw = td::conv_weight_gradient(x, y, {12, 4, 5, 3}, options);
-  EXPECT_LT(largest_difference(dw, td::conv_weight_gradient(wide(x), wide(y), {12, 4, 5, 3}, options)), 1e-1);
+  const int threads = td::runtime::thread_count();
+  for (const Large& c : large_ones) {
+    const std::vector<Tensor> expected = all_three(c, td::float32);
+    auto graph = td::function([&c] { return all_three(c, td::float32); });
+    for (const int count : {1, 3}) {
+      td::runtime::set_thread_count(count);
+      const std::vector<Tensor> eager = all_three(c, td::float32), traced = graph();
+      for (size_t i = 0; i < expected.size(); ++i) {
+        EXPECT_EQ(bits(eager[i]), bits(expected[i])) << "x " << c.x << ", result " << i;
+        EXPECT_EQ(bits(traced[i]), bits(expected[i])) << "x " << c.x << ", result " << i << " of the graph";
+      }
+    }
+  }
+  td::runtime::set_thread_count(threads);
 }
 
 TEST(Convolution, NamesWhatDoesNotFit) {

@@ -29,6 +29,7 @@ std::span<const OpDef* const> linalg_ops();
 std::span<const OpDef* const> logic_ops();
 std::span<const OpDef* const> loss_ops();
 std::span<const OpDef* const> matmul_ops();
+std::span<const OpDef* const> max_pooling_ops();
 std::span<const OpDef* const> normalization_ops();
 std::span<const OpDef* const> pad_ops();
 std::span<const OpDef* const> pooling_ops();

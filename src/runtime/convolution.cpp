@@ -5,6 +5,7 @@
 #include "core/tensor_impl.h"
 #include "runtime/columns.h"
 #include "runtime/matmul.h"
+#include "runtime/onednn.h"
 #include "runtime/parallel.h"
 
 namespace tandem::runtime {
@@ -87,7 +88,7 @@ void convolve_plain(const Convolution& c, const T* x, const T* w, const T* bias,
 }
 
 template <class T>
-void convolve_transposed_plain(const Convolution& c, const T* y, const T* w, const T* bias, T* x) {
+void convolve_transposed_plain(const Convolution& c, const T* y, const T* w, T* x) {
   const Windows& windows = c.windows;
   const int64_t rows = c.in_channels * windows.kernel_count(), m = c.out_channels;
   const int64_t plane = windows.input_count(), outputs = windows.output_count();
@@ -107,12 +108,18 @@ void convolve_transposed_plain(const Convolution& c, const T* y, const T* w, con
         matmul(c.dtype, rows, count, m, left, right, product);
         if (!pointwise) add_columns(windows, c.in_channels, product, count, first, first + count, to);
       }
-      if (!bias) continue;
-      for (int64_t k = 0; k < c.in_channels; ++k) {
-        const T added = bias[group * c.in_channels + k];
-        for (int64_t n = 0; n < plane; ++n) to[k * plane + n] += added;
-      }
     }
+  });
+}
+
+/// One number for each channel of x; `bias` may be null.
+template <class T>
+void add_bias(const Convolution& c, const T* bias, T* x) {
+  if (!bias) return;
+  const int64_t channels = c.groups * c.in_channels, plane = c.windows.input_count();
+  parallel_for(c.batch * channels, std::max<int64_t>(1, 32 * 1024 / plane), [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k)
+      for (int64_t n = 0; n < plane; ++n) x[k * plane + n] += bias[k % channels];
   });
 }
 
@@ -217,6 +224,8 @@ void convolve(const Convolution& c, const void* x, const void* w, const void* bi
   const Sizes size(c);
   by_dtype(c, x, size.x, w, size.w, bias, c.groups * c.out_channels, y, size.y,
            []<class T>(const Convolution& shape, const T* a, const T* b, const T* added, T* to) {
+             if constexpr (std::is_same_v<T, float>)
+               if (onednn::convolve(shape, a, b, added, to)) return;
              convolve_plain(shape, a, b, added, to);
            });
 }
@@ -225,7 +234,10 @@ void convolve_transposed(const Convolution& c, const void* y, const void* w, con
   const Sizes size(c);
   by_dtype(c, y, size.y, w, size.w, bias, c.groups * c.in_channels, x, size.x,
            []<class T>(const Convolution& shape, const T* a, const T* b, const T* added, T* to) {
-             convolve_transposed_plain(shape, a, b, added, to);
+             if constexpr (std::is_same_v<T, float>)
+               if (onednn::convolve_transposed(shape, a, b, to)) return add_bias(shape, added, to);
+             convolve_transposed_plain(shape, a, b, to);
+             add_bias(shape, added, to);
            });
 }
 
@@ -233,6 +245,8 @@ void correlate(const Convolution& c, const void* x, const void* y, void* w) {
   const Sizes size(c);
   by_dtype(c, x, size.x, y, size.y, nullptr, 0, w, size.w,
            []<class T>(const Convolution& shape, const T* a, const T* b, const T*, T* to) {
+             if constexpr (std::is_same_v<T, float>)
+               if (onednn::correlate(shape, a, b, to)) return;
              correlate_plain(shape, a, b, to);
            });
 }
