@@ -154,4 +154,28 @@ TEST(Pooling, IndicesLeadBack) {
                "(spatial_ops_test.cpp:LINE)");
 }
 
+// float32 has loops of its own: eight windows at a time, the rest one by one.
+TEST(Pooling, SingleAndDoublePrecisionAgree) {
+  const std::pair<td::Shape, td::Dims> sizes[] = {
+      {{2, 3, 21, 40}, {3, 2}}, {{1, 2, 9, 11}, {2, 4}}, {{3, 2, 50}, {5}}, {{1, 2, 6, 7, 19}, {2, 3, 3}}};
+  for (const auto& [shape, kernel] : sizes)
+    for (const int64_t stride : {1, 2, 3})
+      for (const int64_t pad : {0, 1})
+        for (const int64_t dilation : {1, 2}) {
+          Tensor x = td::round(td::sin(counting(shape)) * 50);
+          x = td::where(x == 7, NAN, td::where(x == 11, -INFINITY, x));
+          const Tensor wide = td::cast(x, td::float64);
+          const td::PoolOptions options{
+              .strides = {stride}, .pads = {pad}, .dilations = {dilation}, .ceil_mode = stride == 2};
+          const auto single = td::max_pool_indices(x, kernel, options),
+                     twice = td::max_pool_indices(wide, kernel, options);
+          EXPECT_EQ(single.indices.to_vector<int64_t>(), twice.indices.to_vector<int64_t>()) << shape;
+          const auto text = [](const Tensor& t) { return td::to_string(td::cast(t, td::float32)); };
+          EXPECT_EQ(text(single.values), text(twice.values)) << shape;
+          const Tensor whole = td::where(td::is_nan(x) | td::is_inf(x), 0, x);
+          const Tensor sums = td::sum_pool(whole, kernel, options);
+          EXPECT_EQ(text(sums), text(td::sum_pool(td::cast(whole, td::float64), kernel, options))) << shape;
+        }
+}
+
 }  // namespace

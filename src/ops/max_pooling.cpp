@@ -4,7 +4,6 @@
 
 #include "ops/families.h"
 #include "ops/pool_windows.h"
-#include "runtime/pooling_kernels.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/indexing.h"
 #include "tandem/ops/math.h"
@@ -48,22 +47,23 @@ struct MaxPool {
   template <class T, class Position>
   static void pool(const Windows& w, const T* x, T* y, Position* at) {
     const int64_t outputs = w.output_count();
+    if constexpr (std::is_same_v<T, float> && std::is_same_v<Position, int32_t>)
+      if (are_kernel_rows(w))
+        return for_kernel_rows(w, x, [&](int64_t column, const runtime::PoolingTap* taps, int count) {
+          runtime::pooling_kernels().largest(taps, count, static_cast<int32_t>(w.stride[2]),
+                                             static_cast<int32_t>(w.output[2]), y + column, at + column);
+        });
     std::fill_n(at, outputs, Position{-1});
     std::fill_n(y, outputs, lowest<T>());
     for_each_tap(w, [&](int64_t i, int64_t j, int64_t k) {
       for_runs(w, i, j, k, 0, outputs, [&](int64_t column, int64_t first, int64_t step, int64_t count) {
         if (first < 0) return;
-        if constexpr (std::is_same_v<T, float> && std::is_same_v<Position, int32_t>) {
-          runtime::pooling_kernels().take_largest(x + first, step, static_cast<int32_t>(first), count,
-                                                  y + column, at + column);
-        } else {
-          for (int64_t n = 0; n < count; ++n) {
-            const T v = x[first + n * step];
-            const bool wins =
-                static_cast<Computed<T>>(v) > static_cast<Computed<T>>(y[column + n]) || is_nan_element(v);
-            y[column + n] = wins ? v : y[column + n];
-            at[column + n] = wins ? static_cast<Position>(first + n * step) : at[column + n];
-          }
+        for (int64_t n = 0; n < count; ++n) {
+          const T v = x[first + n * step];
+          const bool wins =
+              static_cast<Computed<T>>(v) > static_cast<Computed<T>>(y[column + n]) || is_nan_element(v);
+          y[column + n] = wins ? v : y[column + n];
+          at[column + n] = wins ? static_cast<Position>(first + n * step) : at[column + n];
         }
       });
     });
@@ -104,10 +104,12 @@ struct MaxPool {
           } else {
             pool(w, from, y, at);
           }
-          for (int64_t n = 0; n < outputs; ++n) {
-            if (at[n] < 0) at[n] = first_inside(w, n);
-            at[n] = plane * plane_size + (a.storage_order == 0 ? at[n] : by_columns(w, at[n]));
-          }
+          for (int64_t n = 0; n < outputs; ++n)
+            if (at[n] < 0) [[unlikely]]
+              at[n] = first_inside(w, n);
+          if (a.storage_order != 0)
+            for (int64_t n = 0; n < outputs; ++n) at[n] = by_columns(w, at[n]);
+          for (int64_t n = 0; n < outputs; ++n) at[n] += plane * plane_size;
         });
     });
   }

@@ -5,6 +5,7 @@
 #include "ops/windows.h"
 #include "runtime/columns.h"
 #include "runtime/parallel.h"
+#include "runtime/pooling_kernels.h"
 #include "tandem/ops/pooling.h"
 
 namespace tandem {
@@ -39,6 +40,35 @@ void for_each_tap(const runtime::Windows& w, F&& f) {
   for (int64_t i = 0; i < w.kernel[0]; ++i)
     for (int64_t j = 0; j < w.kernel[1]; ++j)
       for (int64_t k = 0; k < w.kernel[2]; ++k) f(i, j, k);
+}
+
+/// Whether the rows of windows are of a kind that pooling_kernels() takes.
+inline bool are_kernel_rows(const runtime::Windows& w) {
+  return w.input_count() <= INT32_MAX && w.output_count() <= INT32_MAX && w.kernel_count() <= 256;
+}
+/// Calls f(column, taps, count) for each row of results of a plane: its first window's number and what
+/// pooling_kernels() needs.
+template <class F>
+void for_kernel_rows(const runtime::Windows& w, const float* x, F&& f) {
+  runtime::Windows::Range inside[256];
+  for (int64_t k = 0; k < w.kernel[2]; ++k) inside[k] = w.inside(2, k);
+  runtime::PoolingTap taps[256];
+  int64_t column = 0;
+  for (int64_t z = 0; z < w.output[0]; ++z)
+    for (int64_t y = 0; y < w.output[1]; ++y, column += w.output[2]) {
+      int count = 0;
+      for (int64_t i = 0; i < w.kernel[0]; ++i)
+        for (int64_t j = 0; j < w.kernel[1]; ++j) {
+          const int64_t slab = w.position(0, z, i), row = w.position(1, y, j);
+          if (slab < 0 || slab >= w.input[0] || row < 0 || row >= w.input[1]) continue;
+          for (int64_t k = 0; k < w.kernel[2]; ++k) {
+            const int64_t at = (slab * w.input[1] + row) * w.input[2] + w.position(2, 0, k);
+            taps[count++] = {x + at, static_cast<int32_t>(at), static_cast<int32_t>(inside[k].first),
+                             static_cast<int32_t>(inside[k].end)};
+          }
+        }
+      f(column, taps, count);
+    }
 }
 
 /// Runs body(plane) for every image and channel.

@@ -3,7 +3,6 @@
 #include "tandem/ops/pooling.h"
 #include "ops/families.h"
 #include "ops/pool_windows.h"
-#include "runtime/pooling_kernels.h"
 #include "tandem/ops/convolution.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/math.h"
@@ -40,11 +39,19 @@ int64_t counted(const Windows& w, int d, int64_t at, Divisor divisor) {
 template <class T>
 void divide(const Windows& w, Divisor divisor, T* y) {
   if (divisor == Divisor::one) return;
+  // Most windows of a row have all their elements counted.
+  const int64_t width = w.output[2], whole = w.kernel[2];
+  int64_t first = 0, end = width;
+  while (first < width && counted(w, 2, first, divisor) != whole) ++first;
+  while (end > first && counted(w, 2, end - 1, divisor) != whole) --end;
   for (int64_t i = 0; i < w.output[0]; ++i)
-    for (int64_t j = 0; j < w.output[1]; ++j) {
+    for (int64_t j = 0; j < w.output[1]; ++j, y += width) {
       const int64_t outer = counted(w, 0, i, divisor) * counted(w, 1, j, divisor);
-      for (int64_t k = 0; k < w.output[2]; ++k, ++y)
-        *y /= static_cast<T>(std::max<int64_t>(1, outer * counted(w, 2, k, divisor)));
+      const auto count = [&](int64_t inner) { return static_cast<T>(std::max<int64_t>(1, outer * inner)); };
+      for (int64_t k = 0; k < first; ++k) y[k] /= count(counted(w, 2, k, divisor));
+      const T all = count(whole);
+      for (int64_t k = first; k < end; ++k) y[k] /= all;
+      for (int64_t k = end; k < width; ++k) y[k] /= count(counted(w, 2, k, divisor));
     }
 }
 
@@ -87,6 +94,18 @@ void with_floating(DType dtype, F&& f) {
   });
 }
 
+template <class C>
+void add_up(const Windows& w, const C* x, C* y) {
+  const int64_t outputs = w.output_count();
+  std::fill_n(y, outputs, C{});
+  for_each_tap(w, [&](int64_t i, int64_t j, int64_t l) {
+    for_runs(w, i, j, l, 0, outputs, [&](int64_t column, int64_t first, int64_t step, int64_t count) {
+      if (first < 0) return;
+      for (int64_t n = 0; n < count; ++n) y[column + n] += x[first + n * step];
+    });
+  });
+}
+
 /// y = the windows' sums, divided.
 void pool_sums(const KernelContext& k, const Windows& w, Divisor divisor) {
   const int64_t inputs = w.input_count(), outputs = w.output_count();
@@ -95,16 +114,16 @@ void pool_sums(const KernelContext& k, const Windows& w, Divisor divisor) {
       const Plane<T> in(inputs), out(outputs);
       const Computed<T>* x = in.read(k.in<T>(0) + plane * inputs);
       Computed<T>* y = out.scratch(k.out<T>(0) + plane * outputs);
-      std::fill_n(y, outputs, Computed<T>{});
-      for_each_tap(w, [&](int64_t i, int64_t j, int64_t l) {
-        for_runs(w, i, j, l, 0, outputs, [&](int64_t column, int64_t first, int64_t step, int64_t count) {
-          if (first < 0) return;
-          if constexpr (std::is_same_v<Computed<T>, float>)
-            runtime::pooling_kernels().add(x + first, step, count, y + column);
-          else
-            for (int64_t n = 0; n < count; ++n) y[column + n] += x[first + n * step];
-        });
-      });
+      bool done = false;
+      if constexpr (std::is_same_v<Computed<T>, float>) {
+        done = are_kernel_rows(w);
+        if (done)
+          for_kernel_rows(w, x, [&](int64_t column, const runtime::PoolingTap* taps, int count) {
+            runtime::pooling_kernels().sum(taps, count, static_cast<int32_t>(w.stride[2]),
+                                           static_cast<int32_t>(w.output[2]), y + column);
+          });
+      }
+      if (!done) add_up(w, x, y);
       divide(w, divisor, y);
       out.write(k.out<T>(0) + plane * outputs);
     });

@@ -5,14 +5,21 @@
 
 namespace tandem::runtime {
 
-/// Each runs over elements of x that are `step` apart and as many neighbouring windows.
+/// One element of all windows of a row of results: windows [first, end) have it inside the input, that of
+/// window n at x[n * step].
+struct PoolingTap {
+  const float* x;
+  int32_t position;  ///< in the plane, of window 0's
+  int32_t first, end;
+};
+
 struct PoolingKernels {
-  /// y becomes the larger of y and x, a NaN if there is one; `at` the position of what wins: `position`,
-  /// `position` + step, ...
-  void (*take_largest)(const float* x, int64_t step, int32_t position, int64_t count, float* y, int32_t* at);
-  /// y += x
-  void (*add)(const float* x, int64_t step, int64_t count, float* y);
-  /// x += y
+  /// y[n] becomes the largest element of window n, a NaN if there is one, and at[n] its position; where no
+  /// element is above -infinity, that and -1.
+  void (*largest)(const PoolingTap* taps, int count, int32_t step, int32_t width, float* y, int32_t* at);
+  /// y[n] becomes the sum of window n's elements, in order.
+  void (*sum)(const PoolingTap* taps, int count, int32_t step, int32_t width, float* y);
+  /// x[n * step] += y[n]
   void (*add_back)(const float* y, int64_t step, int64_t count, float* x);
 };
 
