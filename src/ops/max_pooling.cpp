@@ -96,20 +96,27 @@ struct MaxPool {
           const T* from = k.in<T>(0) + plane * plane_size;
           T* y = k.out<T>(0) + plane * outputs;
           int64_t* at = k.out<int64_t>(1) + plane * outputs;
+          const int64_t base = plane * plane_size;
+          bool missing = false;
+          const auto widen = [&](const auto* positions) {
+            for (int64_t n = 0; n < outputs; ++n) {
+              missing = missing || positions[n] < 0;
+              at[n] = base + positions[n];
+            }
+          };
           if (plane_size <= INT32_MAX) {
             const Tensor memory = detail::empty_tensor(DType::i32, {outputs});
             auto* narrow = detail::mutable_data<int32_t>(memory);
             pool(w, from, y, narrow);
-            std::copy_n(narrow, outputs, at);
+            widen(narrow);
           } else {
             pool(w, from, y, at);
+            widen(at);
           }
-          for (int64_t n = 0; n < outputs; ++n)
-            if (at[n] < 0) [[unlikely]]
-              at[n] = first_inside(w, n);
-          if (a.storage_order != 0)
-            for (int64_t n = 0; n < outputs; ++n) at[n] = by_columns(w, at[n]);
-          for (int64_t n = 0; n < outputs; ++n) at[n] += plane * plane_size;
+          for (int64_t n = 0; missing && n < outputs; ++n)
+            if (at[n] < base) at[n] = base + first_inside(w, n);
+          for (int64_t n = 0; a.storage_order != 0 && n < outputs; ++n)
+            at[n] = base + by_columns(w, at[n] - base);
         });
     });
   }

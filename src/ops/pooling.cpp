@@ -130,6 +130,25 @@ void pool_sums(const KernelContext& k, const Windows& w, Divisor divisor) {
   });
 }
 
+template <class C>
+void add_back(const Windows& w, const C* y, C* x) {
+  if constexpr (std::is_same_v<C, float>)
+    if (are_kernel_rows(w))
+      return for_kernel_rows(w, x, [&](int64_t column, const runtime::PoolingTap* taps, int count) {
+        const int64_t step = w.stride[2];
+        for (int t = 0; t < count; ++t)
+          runtime::pooling_kernels().add_back(y + column + taps[t].first, step, taps[t].end - taps[t].first,
+                                              x + taps[t].position + taps[t].first * step);
+      });
+  for_each_tap(w, [&](int64_t i, int64_t j, int64_t l) {
+    for_runs(w, i, j, l, 0, w.output_count(),
+             [&](int64_t column, int64_t first, int64_t step, int64_t count) {
+               if (first < 0) return;
+               for (int64_t n = 0; n < count; ++n) x[first + n * step] += y[column + n];
+             });
+  });
+}
+
 /// x = each element's share of the windows' numbers: the transpose of the above.
 void spread_sums(const KernelContext& k, const Windows& w, Divisor divisor) {
   const int64_t inputs = w.input_count(), outputs = w.output_count();
@@ -144,15 +163,7 @@ void spread_sums(const KernelContext& k, const Windows& w, Divisor divisor) {
       divide(w, divisor, y);
       C* x = out.scratch(k.out<T>(0) + plane * inputs);
       std::fill_n(x, inputs, C{});
-      for_each_tap(w, [&](int64_t i, int64_t j, int64_t l) {
-        for_runs(w, i, j, l, 0, outputs, [&](int64_t column, int64_t first, int64_t step, int64_t count) {
-          if (first < 0) return;
-          if constexpr (std::is_same_v<C, float>)
-            runtime::pooling_kernels().add_back(y + column, step, count, x + first);
-          else
-            for (int64_t n = 0; n < count; ++n) x[first + n * step] += y[column + n];
-        });
-      });
+      add_back(w, y, x);
       out.write(k.out<T>(0) + plane * inputs);
     });
   });
