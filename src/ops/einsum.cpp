@@ -233,7 +233,7 @@ Factor product_of(const Factor& a, const Factor& b, const Labels& kept) {
 
 struct Einsum : Composite {
   static constexpr std::string_view name = "Einsum";
-  static constexpr int since = 12;
+  static constexpr int since = 28;
   struct Attributes {
     std::string equation;
     static constexpr auto fields() { return std::tuple{field("equation", &Attributes::equation)}; }

@@ -30,7 +30,7 @@ Tensor ramp(const Shape& shape) {
 
 struct OneHot {
   static constexpr std::string_view name = "OneHot";
-  static constexpr int since = 11;
+  static constexpr int since = 28;
   struct Attributes {
     int64_t axis = -1;
     static constexpr auto fields() { return std::tuple{field("axis", &Attributes::axis)}; }

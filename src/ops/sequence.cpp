@@ -15,7 +15,7 @@ namespace {
 
 struct ReverseSequence {
   static constexpr std::string_view name = "ReverseSequence";
-  static constexpr int since = 10;
+  static constexpr int since = 28;
   static constexpr uint32_t traits = moves_only;
   struct Attributes {
     int64_t batch_axis = 1, time_axis = 0;

@@ -142,7 +142,7 @@ struct Round : Step {
 
 struct Cast : Elementwise {
   static constexpr std::string_view name = "Cast";
-  static constexpr int since = 24;
+  static constexpr int since = 28;
   static constexpr uint32_t traits = converts;
   static constexpr TypeSet types = types::all;
   struct Attributes {
