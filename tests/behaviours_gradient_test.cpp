@@ -380,6 +380,21 @@ TEST(Behaviour, G_26_NeutralOperationsKeepTensorsApart) {
       {6, 7, 6, 7, 6, 7});
 }
 
+TEST(Behaviour, G_27_GatherAddsDuplicateRows) {
+  const td::Tensor rows = {2, 0, 2, -1};
+  auto body = [&](td::Tensor table) {
+    td::GradientTape tape;
+    tape.watch(table);
+    const td::Tensor weights = {{1.f}, {10.f}, {100.f}, {1000.f}};
+    // Beside the rows that are looked up, the whole table is used.
+    return tape.gradient(td::sum(td::gather(table, rows) * weights) + td::sum(table * table), table);
+  };
+  const td::Tensor table = {{1.f, 1.f}, {2.f, 2.f}, {3.f, 3.f}};
+  const Floats expected{12, 12, 4, 4, 1107, 1107};
+  EXPECT_EQ(body(table).to_vector<float>(), expected);
+  EXPECT_EQ(td::function(body)(table).to_vector<float>(), expected);
+}
+
 TEST(Behaviour, G_28_SumsHaveAFixedOrder) {
   const td::Tensor x = {0.1f, 0.7f, -0.3f};
   auto body = [](td::Tensor t) {
@@ -519,7 +534,9 @@ TEST(Behaviour, G_36_PassThroughRulesAndAssignments) {
     tape.watch(x);
     const td::Tensor y = td::custom_gradient(
         [&](List a) -> td::CustomGradientResult {
-          return {a[0] * v, [](const td::Tensor& dy) { return List{dy}; }};
+          return {a[0] * v, {}, [](const td::Tensor& dy, const std::vector<td::Variable>&) {
+                    return td::CustomGradients{{dy}, {td::Tensor()}};
+                  }};
         },
         {x});
     EXPECT_EQ(y.item<float>(), 15);

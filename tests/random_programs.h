@@ -107,7 +107,7 @@ class Palette {
             static std::map<DType, Variable> shared;  // between reading and writing ops
             if (!shared.contains(d))
               shared[d] = Variable(cast(Tensor({1.f, -2.f, 0.f}), d), {.name = std::string(name_of(d))});
-            const VariableAttributes a{shared[d].impl(), shared[d].name()};
+            const VariableAttributes a(shared[d].impl());
             other.attributes = AttributeBox(*op.attributes, &a);
           }
           for (size_t i = 0; i < s.inputs.size(); ++i)

@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 #include <tuple>
 #include <type_traits>
 #include <vector>
@@ -94,6 +95,12 @@ class GradientTape {
   Tensor jacobian(const Tensor& target, const GradientSource& source,
                   Unconnected unconnected = Unconnected::none, Location where = here());
 
+  /// The jacobian of each entry of a batch by itself, where no entry depends on the others': for a target (b,
+  /// m...) and a source (b, n...) it has shape (b, m..., n...). One way back for each element of an entry. It
+  /// counts as one gradient() call. Errors: a rank below 1, or batches of different sizes.
+  Tensor batch_jacobian(const Tensor& target, const GradientSource& source,
+                        Unconnected unconnected = Unconnected::none, Location where = here());
+
   /// Ends recording; resume() continues it. Errors: already so.
   void stop(Location where = here());
   void resume(Location where = here());
@@ -173,11 +180,25 @@ auto hessian(F f, Location where = here()) {
   };
 }
 
-/// A value with its own gradient rule, as a custom_gradient body returns it: `backward` maps the gradients of
-/// the values to those of the arguments, one each.
+/// The value of x, whose gradient is an error that says `message`: for results that must not be trained
+/// through. `td::prevent_gradient(x, "labels are data")`
+Tensor prevent_gradient(const Operand& x, std::string_view message);
+
+/// What a rule returns that gives gradients to variables too: one an argument, and one a variable. Undefined
+/// tensors are none.
+struct CustomGradients {
+  std::vector<Tensor> arguments;
+  std::vector<Tensor> variables;
+};
+
+/// A value with its own gradient rule, as a custom_gradient body returns it: `backward` maps the gradient of
+/// the value to those of the arguments, one each. A body that reads trainable variables gives `backward_all`
+/// instead, which is told which variables these are, in order of first read.
 struct CustomGradientResult {
   Tensor value;
-  std::function<std::vector<Tensor>(const Tensor& output_gradient)> backward;
+  std::function<std::vector<Tensor>(const Tensor& output_gradient)> backward = {};
+  std::function<CustomGradients(const Tensor& output_gradient, const std::vector<Variable>& variables)>
+      backward_all = {};
 };
 
 /// Runs `body` on the arguments and differentiates with its rule instead of its operations.
@@ -187,8 +208,25 @@ struct CustomGradientResult {
 ///           return {td::exp(x[0]), [](td::Tensor dy) { return std::vector<td::Tensor>{3 * dy}; }};
 ///         }, {x});
 ///
-/// Errors: a rule that returns another number of gradients than there are arguments, or one of another shape.
+/// Errors: a rule that returns another number of gradients than there are arguments (or variables), or one of
+/// another shape; a body that reads trainable variables without backward_all.
 Tensor custom_gradient(const std::function<CustomGradientResult(std::vector<Tensor>)>& body,
                        const std::vector<Tensor>& arguments, Location where = here());
+
+/// A function of one tensor whose gradient passes as if it were the identity: no rule of what is inside
+/// counts, and variables read inside get none. `auto round = td::grad_pass_through([](td::Tensor x) { return
+/// td::round(x); });`
+template <class F>
+auto grad_pass_through(F f) {
+  return [f = std::move(f)](const Tensor& x) -> Tensor {
+    return custom_gradient(
+        [&](std::vector<Tensor> a) -> CustomGradientResult {
+          return {f(a[0]), {}, [](const Tensor& dy, const std::vector<Variable>& variables) {
+                    return CustomGradients{{dy}, std::vector<Tensor>(variables.size())};
+                  }};
+        },
+        {x});
+  };
+}
 
 }  // namespace tandem

@@ -3,7 +3,6 @@
 #include "tandem/tape.h"
 
 #include "autodiff/tape_mode.h"
-#include "ops/custom.h"
 #include "tandem/ops.h"
 
 namespace tandem {
@@ -53,6 +52,12 @@ std::vector<Tensor> GradientTape::gradients_onto(std::span<const Tensor> targets
 Tensor GradientTape::jacobian(const Tensor& target, const GradientSource& source, Unconnected unconnected,
                               Location where) {
   return named("jacobian", where, [&] { return mode_->jacobian(target, source, unconnected, where); });
+}
+
+Tensor GradientTape::batch_jacobian(const Tensor& target, const GradientSource& source,
+                                    Unconnected unconnected, Location where) {
+  return named("batch_jacobian", where,
+               [&] { return mode_->batch_jacobian(target, source, unconnected, where); });
 }
 
 namespace detail {

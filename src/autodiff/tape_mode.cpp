@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tandem/name_scope.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/math.h"
 
@@ -286,6 +287,7 @@ void TapeMode::go_back(size_t index, const std::vector<bool>& relevant, std::vec
                                                                                                      : -1;
   };
   const CallSiteOverride site(r.where);
+  const detail::NameLevel level("gradient");
   if (r.op->has(reads_variable)) {
     const int id = relevant_id(r.attributes.as<VariableAttributes>().variable.get());
     if (id < 0) return;
@@ -325,7 +327,13 @@ void TapeMode::go_back(size_t index, const std::vector<bool>& relevant, std::vec
     throw e;
   }
   const Gradient g(inputs, outputs, dy, needed);
-  const Tensors dx = op.gradient(g, attributes.get());
+  Tensors dx;
+  try {
+    dx = op.gradient(g, attributes.get());
+  } catch (Error& e) {
+    e.set_origin(op.display_name(), r.where);
+    throw;
+  }
   for (int i = 0; i < std::min(dx.size(), inputs.size()); ++i) {
     if (!dx[i].defined() || !inputs[i].defined()) continue;
     const int id = relevant_id(inputs[i].impl());

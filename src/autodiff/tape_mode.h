@@ -52,6 +52,9 @@ class TapeMode final : public Mode {
   /// One way back for each element of the target; see GradientTape::jacobian.
   Tensor jacobian(const Tensor& target, const GradientSource& source, Unconnected unconnected,
                   Location where);
+  /// See GradientTape::batch_jacobian.
+  Tensor batch_jacobian(const Tensor& target, const GradientSource& source, Unconnected unconnected,
+                        Location where);
   void start();
   void stop();
   bool recording() const { return recording_; }
@@ -59,6 +62,7 @@ class TapeMode final : public Mode {
   std::vector<Variable> watched_variables() const;
 
  private:
+  class ManyGradients;
   struct Record {
     const OpDef* op = nullptr;
     AttributeBox attributes;

@@ -222,6 +222,9 @@ class StructuredIf final : public RunnableBody {
   }
 
   std::vector<std::shared_ptr<detail::VariableImpl>> variables() const override { return variables_; }
+  bool has_effects() const override {
+    return runs_effects(bodies_[0].graph) || runs_effects(bodies_[1].graph);
+  }
 
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs) override {
     const Body& body = bodies_[*inputs[0].data<bool>() ? 0 : 1];
@@ -353,6 +356,7 @@ class StructuredLoop final : public RunnableBody {
   }
 
   std::vector<std::shared_ptr<detail::VariableImpl>> variables() const override { return variables_; }
+  bool has_effects() const override { return runs_effects(condition_.graph) || runs_effects(body_.graph); }
 
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs) override {
     std::vector<Tensor> state(inputs.begin(), inputs.end());

@@ -165,6 +165,13 @@ std::vector<std::shared_ptr<detail::VariableImpl>> variables_read(const Graph& g
   return result;
 }
 
+bool runs_effects(const Graph& graph) {
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [](const Node& n) {
+    if (n.op->has(has_bodies)) return n.attributes.as<StructuredAttributes>().structured->has_effects();
+    return n.op->has(effect);
+  });
+}
+
 std::vector<Tensor> replay_outputs(const Graph& graph, std::span<const Tensor> inputs) {
   const std::vector<Tensors> values = replay(graph, inputs);
   std::vector<Tensor> result;

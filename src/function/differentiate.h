@@ -43,6 +43,9 @@ Graph backward_part(const Differentiated& d, std::vector<ValueRef>& residuals);
 /// Trainable or not: floating variables that the graph reads, in order of first read.
 std::vector<std::shared_ptr<detail::VariableImpl>> variables_read(const Graph& graph);
 
+/// Whether running it again would do more than compute, in its bodies too.
+bool runs_effects(const Graph& graph);
+
 /// Records every node of `graph` again through the current mode. `inputs` stand for its arguments.
 std::vector<Tensors> replay(const Graph& graph, std::span<const Tensor> inputs);
 /// The same, for its outputs alone.

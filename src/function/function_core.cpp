@@ -259,7 +259,8 @@ std::shared_ptr<FunctionCore> make_function_core(FunctionOptions options) {
 
 bool must_run_body() {
   Mode* mode = tandem::current_mode();
-  return eager_functions.load(std::memory_order_relaxed) || (mode && mode->is_tracing());
+  return eager_functions.load(std::memory_order_relaxed) ||
+         (mode && (mode->is_tracing() || mode->opens_functions()));
 }
 
 namespace {

@@ -41,6 +41,8 @@ StructuredCall::StructuredCall(Graph recorded, PipelineOptions options, Compiled
   variables_ = variables_read(recorded_);
 }
 
+bool StructuredCall::has_effects() const { return runs_effects(recorded_); }
+
 void StructuredCall::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
   CompiledGraph* compiled = compiled_;
   if (!compiled) {

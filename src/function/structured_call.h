@@ -14,6 +14,7 @@ class StructuredCall final : public RunnableBody, public std::enable_shared_from
   StructuredCall(Graph recorded, PipelineOptions options, CompiledGraph* compiled = nullptr);
 
   std::vector<std::shared_ptr<detail::VariableImpl>> variables() const override { return variables_; }
+  bool has_effects() const override;
   std::unique_ptr<Backward> apply_recording(std::span<const Tensor> inputs, const std::vector<bool>& needed,
                                             Location where, Tensors& outputs) override;
   /// Runs without recording.

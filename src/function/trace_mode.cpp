@@ -4,6 +4,7 @@
 #include <atomic>
 
 #include "ops/variable_impl.h"
+#include "tandem/name_scope.h"
 #include "tandem/ops/shape.h"
 
 namespace tandem {
@@ -199,7 +200,8 @@ void TraceMode::apply(const OpDef& op, const void* attributes, Operands operands
     InferContext context(op, arguments, this);
     infer(context, attributes);
     const int32_t node =
-        graph.add(op, AttributeBox(*op.attributes, attributes), inputs, context.outputs(), where);
+        graph.add(op, AttributeBox(*op.attributes, attributes), inputs, context.outputs(), where,
+                  detail::NameLevel::any() ? detail::NameLevel::full_name(op.display_name()) : std::string());
     for (int i = 0; i < graph.node(node).outputs.size(); ++i) {
       note_symbols({node, i});
       outputs.push_back(new_tensor({node, i}));

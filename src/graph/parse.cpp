@@ -491,14 +491,14 @@ class Parser {
       complain_at(
           op_begin,
           fmt::format("{} holds more than text can say, such as code; it cannot be read back", op.name));
-    VariableAttributes a = *static_cast<const VariableAttributes*>(draft.get());
-    if (options_.variables) a.variable = options_.variables(a.name);
+    const std::string& name = static_cast<const VariableAttributes*>(draft.get())->label.name();
+    const VariableAttributes a(options_.variables ? options_.variables(name) : nullptr);
     if (!a.variable)
-      complain_at(op_begin,
-                  options_.variables
-                      ? fmt::format("the variable \"{}\" is not known", a.name)
-                      : fmt::format("the text uses the variable \"{}\"; reading it needs a resolver of names",
-                                    a.name));
+      complain_at(
+          op_begin,
+          options_.variables
+              ? fmt::format("the variable \"{}\" is not known", name)
+              : fmt::format("the text uses the variable \"{}\"; reading it needs a resolver of names", name));
     return AttributeBox(*op.attributes, &a);
   }
 

@@ -82,7 +82,10 @@ Variable ModuleState::parameter(const std::string& parameter_name, const Shape& 
            parameter_name, shape);
   // As a callable: the value is made at once even where the first call is traced.
   const std::function<Tensor()> make = [&] { return initializer(shape, options.dtype); };
-  Variable v(make, {.name = path() + '/' + parameter_name, .trainable = options.trainable}, at);
+  // The path tells it from others of its model; two models may both have a "dense/kernel".
+  Variable v(make,
+             {.name = path() + '/' + parameter_name, .trainable = options.trainable, .unique_name = false},
+             at);
   members.push_back({parameter_name, nullptr, v});
   return v;
 }

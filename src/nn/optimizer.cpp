@@ -20,7 +20,8 @@ class OptimizerBody {
   OptimizerBody(const char* name, double rate, Location where) : name_(name), where_(where) {
     TD_CHECK(rate >= 0, "the learning rate is {}; expected 0 or more", rate);
     rate_ = Variable(Tensor(rate, DType::f32),
-                     {.name = std::string(name) + "/learning_rate", .trainable = false}, where);
+                     {.name = std::string(name) + "/learning_rate", .trainable = false, .unique_name = false},
+                     where);
   }
   virtual ~OptimizerBody() = default;
 
@@ -53,7 +54,8 @@ Variable OptimizerBody::slot(const char* slot_name, const Variable& of) {
   Variable& found = slots_[{slot_name, of.impl()->serial}];
   if (!found.defined()) {
     const std::function<Tensor()> make = [&] { return zeros(of.shape(), of.dtype()); };
-    found = Variable(make, {.name = of.name() + '/' + slot_name, .trainable = false}, where_);
+    found = Variable(make, {.name = of.name() + '/' + slot_name, .trainable = false, .unique_name = false},
+                     where_);
     made_.push_back(found);
   }
   return found;
@@ -90,6 +92,7 @@ void OptimizerBody::apply(const std::vector<Tensor>& gradients, const std::vecto
       if (v.dtype() != DType::f32) rate = cast(rate, v.dtype());
     }
     step(v, gradients[i], rate);
+    v.apply_constraint(where_);
   }
 }
 

@@ -319,17 +319,19 @@ History Model::fit(const Tensor& x, const Tensor& y, FitOptions options, Locatio
         means.add(result, end - begin);
         history.step_losses.push_back(result[0].to(DType::f32).item<float>());
         if (progress) {
-          for (const auto& [name, value] : means.logs().entries()) progress->set(name, value);
+          const Logs now = means.logs();
+          for (const auto& [name, value] : now.entries()) progress->set(name, value);
           progress->advance();
         }
       }
       Logs logs = means.logs();
-      if (held_x.defined())
-        for (const auto& [name, value] :
-             trainer_->evaluate(held_x, held_y, options.batch_size, "val_", where).entries()) {
+      if (held_x.defined()) {
+        const Logs held = trainer_->evaluate(held_x, held_y, options.batch_size, "val_", where);
+        for (const auto& [name, value] : held.entries()) {
           logs.add(name, value);
           if (progress) progress->set(name, value);
         }
+      }
       history.epochs.push_back(std::move(logs));
     }
     return history;

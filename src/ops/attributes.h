@@ -9,7 +9,9 @@
 // From the list follow equality, hash, printing, parsing and, later, ONNX's AttributeProto.
 
 #include <algorithm>
+#include <atomic>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <functional>
@@ -19,9 +21,11 @@
 #include <string_view>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <variant>
 #include <vector>
 
+#include "core/buffer.h"
 #include "core/check.h"
 #include "tandem/shape.h"
 #include "tandem/tensor.h"
@@ -246,20 +250,43 @@ inline constexpr AttributeType attribute_type = {
     }};
 
 /// An op's attributes whose type is known only by its AttributeType. Copies share; immutable once boxed.
+/// Lives in the tensors' cache of memory blocks: a tape makes and drops one for each op that it records.
 class AttributeBox {
  public:
   AttributeBox() = default;
   AttributeBox(const AttributeType& type, const void* from) : type_(&type) {
     if (type.empty) return;
-    std::unique_ptr<std::byte[]> memory(new std::byte[type.size]);
-    type.copy(memory.get(), from);
-    data_ = std::shared_ptr<const void>(memory.release(), [t = &type](const void* p) {
-      t->destroy(const_cast<void*>(p));
-      delete[] static_cast<const std::byte*>(p);
-    });
+    uint8_t size_class;
+    auto* block = new (detail::allocate_block(header_bytes + type.size, size_class)) Block;
+    block->size_class = size_class;
+    try {
+      type.copy(reinterpret_cast<std::byte*>(block) + header_bytes, from);
+    } catch (...) {
+      detail::free_block(block, size_class);
+      throw;
+    }
+    block_ = block;
+  }
+  AttributeBox(const AttributeBox& other) noexcept : type_(other.type_), block_(other.block_) {
+    if (block_) block_->references.fetch_add(1, std::memory_order_relaxed);
+  }
+  AttributeBox(AttributeBox&& other) noexcept
+      : type_(other.type_), block_(std::exchange(other.block_, nullptr)) {}
+  AttributeBox& operator=(AttributeBox other) noexcept {
+    std::swap(type_, other.type_);
+    std::swap(block_, other.block_);
+    return *this;
+  }
+  ~AttributeBox() {
+    if (!block_ || block_->references.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
+    type_->destroy(const_cast<void*>(get()));
+    detail::free_block(block_, block_->size_class);
   }
 
-  const void* get() const { return data_ ? data_.get() : &nothing; }
+  const void* get() const {
+    return block_ ? reinterpret_cast<const std::byte*>(block_) + header_bytes
+                  : static_cast<const void*>(&nothing);
+  }
   const AttributeType* type() const { return type_; }
   template <class A>
   const A& as() const {
@@ -267,9 +294,15 @@ class AttributeBox {
   }
 
  private:
+  struct Block {
+    std::atomic<uint32_t> references{1};
+    uint8_t size_class = 0;
+  };
+  static constexpr size_t header_bytes = alignof(std::max_align_t);
+  static_assert(sizeof(Block) <= header_bytes);
   static constexpr NoAttributes nothing{};
   const AttributeType* type_ = nullptr;
-  std::shared_ptr<const void> data_;
+  Block* block_ = nullptr;
 };
 
 /// Attributes that are set field by field, by name.

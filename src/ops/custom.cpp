@@ -34,42 +34,81 @@ struct StopGradient : NotDifferentiable {
   static std::vector<Sample> samples() { return {{{Tensor({1.f, -2.f})}, {}}}; }
 };
 
-struct CustomGradient {
-  static constexpr std::string_view name = "CustomGradient", domain = "ai.tandem";
+struct PreventGradient {
+  static constexpr std::string_view name = "PreventGradient", domain = "ai.tandem";
   static constexpr uint32_t traits = pass_through;
-  using Attributes = CustomGradientAttributes;
-  static constexpr std::array<InputDef, 2> inputs{
-      {{"value"}, {"arguments", types::all, -1, InputDef::variadic}}};
+  struct Attributes {
+    std::string message;
+    static constexpr auto fields() { return std::tuple{field("message", &Attributes::message)}; }
+  };
+  static constexpr std::array<InputDef, 1> inputs{{{"input"}}};
   static void infer(InferContext& c) { c.output(c.dtype(0), c.shape(0)); }
   static bool view(const InferContext&, const Attributes&, const View& in, const Shape&, ViewResult& result) {
     result.strides = in.strides;
     return true;
   }
   static Tensors decomposition(std::span<const Tensor> in, const Attributes&) { return {identity(in[0])}; }
+  static Tensors gradient(const Gradient&, const Attributes& a) {
+    fail(ErrorCode::not_differentiable, "{}", a.message);
+  }
+  static std::vector<Sample> samples() { return {{{Tensor({1.f, -2.f})}, {}, false}}; }
+};
+
+struct Fence {
+  static constexpr std::string_view name = "Fence", domain = "ai.tandem";
+  static constexpr std::array<InputDef, 2> inputs{
+      {{"input"}, {"after", types::all, -1, InputDef::no_gradient}}};
+  static void infer(InferContext& c) { c.output(c.dtype(0), c.shape(0)); }
+  static bool view(const InferContext&, const NoAttributes&, const View& in, const Shape&,
+                   ViewResult& result) {
+    result.strides = in.strides;
+    return true;
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) { return {identity(in[0])}; }
+  static Tensors gradient(const Gradient& g) { return {g.dy(), {}}; }
+  static std::vector<Sample> samples() { return {{{Tensor({1.f, -2.f}), Tensor(3.f)}, {}}}; }
+};
+
+struct CustomGradient {
+  static constexpr std::string_view name = "CustomGradient", domain = "ai.tandem";
+  static constexpr uint32_t traits = pass_through;
+  using Attributes = CustomGradientAttributes;
+  static constexpr std::array<InputDef, 2> inputs{
+      {{"value"}, {"others", types::all, -1, InputDef::variadic}}};
+  static void infer(InferContext& c) { c.output(c.dtype(0), c.shape(0)); }
+  static bool view(const InferContext&, const Attributes&, const View& in, const Shape&, ViewResult& result) {
+    result.strides = in.strides;
+    return true;
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes&) { return {identity(in[0])}; }
+  // What computed the value gets nothing.
   static Tensors gradient(const Gradient& g, const Attributes& a) {
-    const std::vector<Tensor> found = (*a.rule)(g.dy());
-    const int arguments = g.input_count() - 1;
-    TD_CHECK(static_cast<int>(found.size()) == arguments, "the rule returned {} gradients for {} arguments",
-             found.size(), arguments);
+    const CustomRule& rule = *a.rule;
+    const std::vector<Tensor> found = rule.gradients(g);
+    const int variables = static_cast<int>(rule.variables.size());
     Tensors result{Tensor()};
-    for (int i = 0; i < arguments; ++i) {
+    for (int i = 0; i < rule.arguments + variables; ++i) {
       const Tensor& d = found[static_cast<size_t>(i)];
+      const std::string what = i < rule.arguments
+                                   ? fmt::format("argument {}", i)
+                                   : "variable " + rule.variables[static_cast<size_t>(i - rule.arguments)];
       TD_CHECK(!d.defined() || may_be_equal(d.shape(), g.x(i + 1).shape()),
-               "the rule returned a gradient of shape {} for argument {} of shape {}", d.shape(), i,
+               "the rule returned a gradient of shape {} for {} of shape {}", d.shape(), what,
                g.x(i + 1).shape());
       result.push_back(d);
     }
     return result;
   }
   static std::vector<Sample> samples() {
-    const Attributes twice{std::make_shared<const std::function<std::vector<Tensor>(const Tensor&)>>(
-        [](const Tensor& dy) { return std::vector<Tensor>{dy}; })};
+    const Attributes same{std::make_shared<const CustomRule>(
+        CustomRule{1, {}, [](const Gradient& g) { return std::vector<Tensor>{g.dy()}; }})};
     const Tensor x({1.f, 2.f});
-    return {{{x, x}, AttributeBox(attribute_type<Attributes>, &twice), false}};
+    return {{{x, x}, AttributeBox(attribute_type<Attributes>, &same), false}};
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<StopGradient>, &op_def<CustomGradient>};
+constexpr const OpDef* table[] = {&op_def<StopGradient>, &op_def<PreventGradient>, &op_def<Fence>,
+                                  &op_def<CustomGradient>};
 
 }  // namespace
 
@@ -77,18 +116,15 @@ std::span<const OpDef* const> custom_ops() { return table; }
 
 Tensor stop_gradient(const Operand& x) { return dispatch<StopGradient>({}, x); }
 
-Tensor custom_gradient(const std::function<CustomGradientResult(std::vector<Tensor>)>& body,
-                       const std::vector<Tensor>& arguments, Location where) {
-  const CallSite site(where);
-  // The body is recorded although only its rule counts: what the rule captures is differentiated a second
-  // time.
-  CustomGradientResult result = body(arguments);
-  const CustomGradientAttributes a{
-      std::make_shared<const std::function<std::vector<Tensor>(const Tensor&)>>(std::move(result.backward))};
-  // The value is cut from what computed it, arguments and captured tensors alike.
-  const Tensor value = stop_gradient(result.value);
-  std::vector<Operand> operands{value};
-  for (const Tensor& x : arguments) operands.emplace_back(x);
+Tensor prevent_gradient(const Operand& x, std::string_view message) {
+  return dispatch<PreventGradient>({std::string(message)}, x);
+}
+
+Tensor fence(const Tensor& x, const Tensor& after) { return dispatch<Fence>({}, Operand(x), Operand(after)); }
+
+Tensor apply_custom_gradient(std::shared_ptr<const CustomRule> rule, std::span<const Tensor> inputs) {
+  const CustomGradientAttributes a{std::move(rule)};
+  const std::vector<Operand> operands(inputs.begin(), inputs.end());
   std::vector<const Operand*> list;
   for (const Operand& o : operands) list.push_back(&o);
   return dispatch_list<CustomGradient>(a, list);

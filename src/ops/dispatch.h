@@ -25,6 +25,9 @@ class Mode {
   /// True when operations become nodes of a graph.
   virtual bool is_tracing() const { return below_ && below_->is_tracing(); }
 
+  /// True when a Function's body must run op by op, because this mode follows what happens inside.
+  virtual bool opens_functions() const { return below_ && below_->opens_functions(); }
+
   /// The trace that records for this mode; null when it evaluates at once.
   virtual TraceMode* innermost_trace() { return below_ ? below_->innermost_trace() : nullptr; }
 

@@ -71,7 +71,7 @@ enum Trait : uint32_t {
   is_constant = 1 << 6,     ///< its attributes are ConstantAttributes
   is_input = 1 << 7,        ///< a graph's argument
   has_bodies = 1 << 8,      ///< its attributes hold graphs
-  pass_through = 1 << 9,    ///< output 0 is input 0, unchanged
+  pass_through = 1 << 9,    ///< output i is input i, unchanged
   idempotent = 1 << 10,     ///< f(f(x)) == f(x)
   involution = 1 << 11,     ///< f(f(x)) == x
   moves_only = 1 << 12,     ///< rearranges elements without arithmetic

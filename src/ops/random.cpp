@@ -69,7 +69,7 @@ struct DrawCounter : NotDifferentiable {
   static std::vector<Sample> samples() {
     // A shape without elements takes nothing, so that every run gives the same.
     static const Variable v(state_of(7, 3), {.name = "sample", .trainable = false});
-    const Attributes a{v.impl(), v.name()};
+    const Attributes a(v.impl());
     return {{{Tensor({0}, DType::i64), Tensor(1, DType::i64)}, boxed(a), false}};
   }
 };
@@ -338,7 +338,7 @@ struct Draw {
   Tensor key, counter;
   Draw(const Operand& shape, const Operand& words, const Variable& from, Location where) : site(where) {
     const auto& variable = (from.defined() ? from : random::generator()).impl();
-    Tensors drawn = dispatch_all<DrawCounter>({variable, variable->name}, shape, words);
+    Tensors drawn = dispatch_all<DrawCounter>(VariableAttributes(variable), shape, words);
     key = drawn[0];
     counter = drawn[1];
   }

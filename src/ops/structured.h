@@ -29,6 +29,8 @@ class Structured {
   virtual ~Structured() = default;
   /// Trainable floating variables read inside, in order of first read.
   virtual std::vector<std::shared_ptr<detail::VariableImpl>> variables() const = 0;
+  /// Whether running it again would do more than compute: random numbers, assignments, prints.
+  virtual bool has_effects() const = 0;
   /// Applies the op through the current mode and keeps what the way back needs. `needed`: one flag an input,
   /// then one a variable.
   virtual std::unique_ptr<Backward> apply_recording(std::span<const Tensor> inputs,

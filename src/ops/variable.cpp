@@ -5,7 +5,12 @@
 #include "ops/dispatch.h"
 #include "ops/families.h"
 #include "ops/variable_impl.h"
+#include "ops/variable_names.h"
+#include "tandem/name_scope.h"
+#include "tandem/ops/creation.h"
+#include "tandem/ops/indexing.h"
 #include "tandem/ops/math.h"
+#include "tandem/ops/shape.h"
 
 namespace tandem {
 
@@ -33,7 +38,7 @@ struct ReadVariable {
   static Tensors gradient(const Gradient&) { return {}; }
   static std::vector<Sample> samples() {
     static const Variable v(Tensor({1.f, 2.f, 3.f}), {.name = "sample"});
-    const Attributes a{v.impl(), v.name()};
+    const Attributes a(v.impl());
     return {{{}, AttributeBox(attribute_type<Attributes>, &a), false}};
   }
 };
@@ -60,7 +65,7 @@ struct AssignVariable : NotDifferentiable {
   }
   static std::vector<Sample> samples() {
     static const Variable v(Tensor({1.f, 2.f, 3.f}), {.name = "sample"});
-    const Attributes a{v.impl(), v.name()};
+    const Attributes a(v.impl());
     return {{{Tensor({4.f, 5.f, 6.f})}, AttributeBox(attribute_type<Attributes>, &a), false}};
   }
 };
@@ -70,7 +75,9 @@ constexpr const OpDef* table[] = {&op_def<ReadVariable>, &op_def<AssignVariable>
 std::shared_ptr<VariableImpl> make_impl(const Tensor& initial, VariableOptions& options, Location where) {
   static std::atomic<uint64_t> serial{0};
   auto impl = std::make_shared<VariableImpl>();
-  impl->name = std::move(options.name);
+  impl->name = detail::NameLevel::full_name(options.name);
+  if (options.unique_name) impl->name_registration = register_variable_name(impl->name);
+  impl->constraint = std::move(options.constraint);
   impl->trainable = options.trainable;
   impl->serial = serial++;
   impl->where = where;
@@ -87,13 +94,13 @@ std::shared_ptr<VariableImpl> make_impl(const Tensor& initial, VariableOptions& 
 std::span<const OpDef* const> variable_ops() { return table; }
 
 Tensor read_variable(VariableImpl& variable, Location where) {
-  const VariableAttributes a{variable.shared_from_this(), variable.name};
+  const VariableAttributes a(variable.shared_from_this());
   const CallSite site(where);
   return dispatch<ReadVariable>(a);
 }
 
 void assign_variable(VariableImpl& variable, const Operand& value) {
-  const VariableAttributes a{variable.shared_from_this(), variable.name};
+  const VariableAttributes a(variable.shared_from_this());
   const Tensor tensor = to_tensor(value, variable.spec.dtype);
   const Operand operand(tensor, value.location());
   dispatch_all<AssignVariable>(a, operand);
@@ -171,6 +178,81 @@ const Variable& Variable::assign_sub(const Operand& delta) const {
   const CallSite site(delta);
   assign_variable(v, read_variable(v, delta.location()) - d);
   return *this;
+}
+
+namespace {
+
+/// The variable's value with rows replaced or changed. `prepare` makes the updates fit the reduction.
+template <class Prepare>
+void scatter(VariableImpl& v, const char* op, const Operand& indices, const Operand& updates,
+             std::string_view reduction, Prepare&& prepare) {
+  const CallSite site(indices);
+  try {
+    const Tensor value = read_variable(v, indices.location()), rows = to_tensor(indices);
+    TD_CHECK(value.rank() > 0, "variable {} is a scalar and has no rows", v.name);
+    TD_CHECK(!is_floating(rows.dtype()) && rows.dtype() != DType::boolean,
+             "indices have dtype {}; integers are needed", rows.dtype());
+    Tensor changes = to_tensor(updates, v.spec.dtype);
+    if (changes.rank() == 0) {
+      Shape shape = rows.shape();
+      for (int i = 1; i < value.rank(); ++i) shape.push_back(value.shape()[i]);
+      changes = expand(changes, shape);
+    }
+    assign_variable(v, prepare(value, unsqueeze(rows, {-1}), changes, reduction));
+  } catch (Error& e) {
+    e.set_origin(op, indices.location());
+    throw;
+  }
+}
+
+Tensor scatter_rows(const Tensor& value, const Tensor& rows, const Tensor& changes,
+                    std::string_view reduction) {
+  return scatter_nd(value, rows, changes, reduction);
+}
+
+}  // namespace
+
+const Variable& Variable::scatter_update(const Operand& indices, const Operand& updates) const {
+  scatter(checked(impl_), "scatter_update", indices, updates, "none", scatter_rows);
+  return *this;
+}
+const Variable& Variable::scatter_add(const Operand& indices, const Operand& updates) const {
+  scatter(checked(impl_), "scatter_add", indices, updates, "add", scatter_rows);
+  return *this;
+}
+const Variable& Variable::scatter_sub(const Operand& indices, const Operand& updates) const {
+  scatter(checked(impl_), "scatter_sub", indices, updates, "add",
+          [](const Tensor& value, const Tensor& rows, const Tensor& changes, std::string_view reduction) {
+            // Subtracting is adding the negative; unsigned integers wrap around.
+            return scatter_nd(value, rows, is_signed(changes.dtype()) ? -changes : 0 - changes, reduction);
+          });
+  return *this;
+}
+const Variable& Variable::scatter_mul(const Operand& indices, const Operand& updates) const {
+  scatter(checked(impl_), "scatter_mul", indices, updates, "mul", scatter_rows);
+  return *this;
+}
+const Variable& Variable::scatter_div(const Operand& indices, const Operand& updates) const {
+  scatter(checked(impl_), "scatter_div", indices, updates, "mul",
+          [](const Tensor& value, const Tensor& rows, const Tensor& changes, std::string_view reduction) {
+            return value / scatter_nd(ones_like(value), rows, changes, reduction);
+          });
+  return *this;
+}
+const Variable& Variable::scatter_max(const Operand& indices, const Operand& updates) const {
+  scatter(checked(impl_), "scatter_max", indices, updates, "max", scatter_rows);
+  return *this;
+}
+const Variable& Variable::scatter_min(const Operand& indices, const Operand& updates) const {
+  scatter(checked(impl_), "scatter_min", indices, updates, "min", scatter_rows);
+  return *this;
+}
+
+void Variable::apply_constraint(Location where) const {
+  VariableImpl& v = checked(impl_);
+  if (!v.constraint) return;
+  const CallSite site(where);
+  assign_variable(v, v.constraint(read_variable(v, where)));
 }
 
 const std::string& Variable::name() const { return checked(impl_).name; }

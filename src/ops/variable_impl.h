@@ -29,7 +29,9 @@ struct VariableImpl : std::enable_shared_from_this<VariableImpl> {
   std::string name;
   Spec spec;  ///< shape entries below zero accept any size
   bool trainable = true;
-  uint64_t serial = 0;  ///< order of creation
+  std::function<Tensor(const Tensor&)> constraint;
+  std::shared_ptr<const void> name_registration;  ///< while it lives, no other variable gets the name
+  uint64_t serial = 0;                            ///< order of creation
   Location where;
   std::recursive_mutex call_mutex;  ///< held by a function call that assigns
 
@@ -59,11 +61,26 @@ struct VariableImpl : std::enable_shared_from_this<VariableImpl> {
 
 }  // namespace detail
 
+/// What text and files show of a variable. Made without a copy of its name: every read makes one.
+struct VariableLabel {
+  const detail::VariableImpl* variable = nullptr;
+  std::string text = {};  ///< a name whose variable is yet to be found
+
+  const std::string& name() const { return variable ? variable->name : text; }
+  bool operator==(const VariableLabel&) const = default;
+  // As an attribute it is a text.
+  operator const std::string&() const { return name(); }
+  operator std::string&() { return text; }
+};
+
 /// Attributes of ReadVariable and AssignVariable.
 struct VariableAttributes {
   std::shared_ptr<detail::VariableImpl> variable;
-  std::string name;  // what text and files show
-  static constexpr auto fields() { return std::tuple{field("variable", &VariableAttributes::name)}; }
+  VariableLabel label;
+  VariableAttributes() = default;
+  explicit VariableAttributes(std::shared_ptr<detail::VariableImpl> v)
+      : variable(std::move(v)), label{variable.get()} {}
+  static constexpr auto fields() { return std::tuple{field("variable", &VariableAttributes::label)}; }
   static constexpr bool opaque = true;
   bool operator==(const VariableAttributes& other) const { return variable == other.variable; }
 };
