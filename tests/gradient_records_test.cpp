@@ -1,7 +1,7 @@
 // Values and gradients against PyTorch 1.13, from ../shared/cases/gradients/ops.jsonl: every record whose
 // operation is one of ours or is soon said with ours.
 
-#include "tests/gradient_records.h"
+#include "tests/gradient_records_spatial.h"
 
 #include <gtest/gtest.h>
 
@@ -405,7 +405,7 @@ void add_reductions(Rules& rules) {
   });
   const auto norm = [](const Record& r) {
     const std::string word = r.text(0, "p", "");
-    if (word == "nuc") throw NotMapped{"no singular values yet"};
+    if (word == "nuc") return td::sum(td::linalg::svdvals(r.input()), {-1}, r.flag(2, "keepdim", false));
     const double p = !word.empty() && word.find("nfinity") == std::string::npos ? 2 : r.number(0, "p", 2);
     return p_norm(r.input(), p, axes(r, 1), r.flag(2, "keepdim", false));
   };
@@ -602,6 +602,43 @@ void add_shapes_and_indices(Rules& rules) {
   };
 }
 
+void add_spatial(Rules& rules) {
+  namespace spatial = td::testing::spatial;
+  const auto add = [&](const std::string& name, auto f, auto... with) {
+    rules["nn.functional." + name] = [=](const Record& r) { return TensorList{f(r, with...)}; };
+  };
+  for (int rank = 1; rank <= 3; ++rank) {
+    const std::string suffix = std::to_string(rank) + 'd';
+    add("conv" + suffix, spatial::convolution, rank);
+    add("conv_transpose" + suffix, spatial::transposed_convolution, rank);
+    add("avg_pool" + suffix, spatial::average, rank);
+    rules["nn.functional.max_pool" + suffix] = [rank](const Record& r) { return spatial::largest(r, rank); };
+  }
+  add("adaptive_avg_pool2d", spatial::adaptive_average);
+  add("interpolate", spatial::interpolate);
+  add("upsample_nearest", spatial::upsample_nearest);
+  add("unfold", spatial::unfold);
+}
+
+void add_linear_algebra(Rules& rules) {
+  rules["linalg.det"] = [](const Record& r) { return TensorList{td::linalg::det(r.input())}; };
+  rules["linalg.inv"] = [](const Record& r) { return TensorList{td::linalg::inverse(r.input())}; };
+  rules["linalg.cholesky"] = [](const Record& r) {
+    return TensorList{td::linalg::cholesky(r.input(), r.flag(-1, "upper", false))};
+  };
+  rules["linalg.qr"] = [](const Record& r) {
+    const auto [q, upper] = td::linalg::qr(r.input());
+    return TensorList{q, upper};
+  };
+  rules["linalg.solve"] = [](const Record& r) {
+    return TensorList{td::linalg::solve(r.input(), r.tensor(0, "B"))};
+  };
+  rules["linalg.svd"] = [](const Record& r) {
+    const auto [u, values, vh] = td::linalg::svd(r.input());
+    return TensorList{u, values, vh};
+  };
+}
+
 const Rules& rules() {
   static const Rules all = [] {
     Rules r;
@@ -610,6 +647,8 @@ const Rules& rules() {
     add_reductions(r);
     add_normalizations_and_losses(r);
     add_shapes_and_indices(r);
+    add_spatial(r);
+    add_linear_algebra(r);
     return r;
   }();
   return all;

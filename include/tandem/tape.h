@@ -74,17 +74,22 @@ class GradientTape {
   requires(sizeof...(Sources) > 1 && (std::is_constructible_v<GradientSource, const Sources&> && ...))
       std::array<Tensor, sizeof...(Sources)> gradient(const Tensor& target, const Sources&... sources) {
     const GradientSource list[] = {GradientSource(sources)...};
-    std::vector<Tensor> found = gradients({&target, 1}, list, {}, {});
     std::array<Tensor, sizeof...(Sources)> result;
-    for (size_t i = 0; i < found.size(); ++i) result[i] = std::move(found[i]);
+    gradients_into(target, list, result);
     return result;
   }
   /// Gradients for a list of sources, as `tape.gradient(loss, model.trainable_variables())`.
   template <class Source>
   std::vector<Tensor> gradient(const Tensor& target, const std::vector<Source>& sources,
                                GradientOptions options = {}, Location where = here()) {
-    const std::vector<GradientSource> list(sources.begin(), sources.end());
-    return gradients({&target, 1}, list, options, where);
+    std::vector<Tensor> result(sources.size());
+    gradients_into(
+        target, &sources,
+        [](const void* list, size_t i) {
+          return GradientSource((*static_cast<const std::vector<Source>*>(list))[i]);
+        },
+        options, where, result);
+    return result;
   }
   /// Sum of the targets' gradients for each source.
   std::vector<Tensor> gradients(std::span<const Tensor> targets, std::span<const GradientSource> sources,
@@ -129,6 +134,12 @@ class GradientTape {
                                      std::span<const GradientSource> sources, std::span<const Tensor> sums);
 
  private:
+  void gradients_into(const Tensor& target, std::span<const GradientSource> sources,
+                      std::span<Tensor> result);
+  void gradients_into(const Tensor& target, const void* sources,
+                      GradientSource (*source)(const void*, size_t i), const GradientOptions& options,
+                      Location where, std::span<Tensor> result);
+
   std::unique_ptr<TapeMode> mode_;
 };
 

@@ -75,8 +75,8 @@ Tensor TapeMode::jacobian(const Tensor& target, const GradientSource& source, Un
     const ManyGradients many(*this);
     const int64_t count = is_floating(target.dtype()) ? target.shape().element_count() : 0;
     for (int64_t i = 0; i < count; ++i) {
-      const Tensor found =
-          gradients({&target, 1}, {&source, 1}, {unconnected, {one_hot(target, i)}}, where)[0];
+      Tensor found;
+      gradients({&target, 1}, {&source, 1}, {unconnected, {one_hot(target, i)}}, where, {&found, 1});
       if (found.defined()) rows.push_back(reshape(Operand(found, where), row));
     }
     TD_ASSERT(rows.empty() || static_cast<int64_t>(rows.size()) == count);
@@ -109,8 +109,8 @@ Tensor TapeMode::batch_jacobian(const Tensor& target, const GradientSource& sour
     const ManyGradients many(*this);
     const int64_t count = is_floating(target.dtype()) && t[0] > 0 ? entry.element_count() : 0;
     for (int64_t i = 0; i < count; ++i) {
-      const Tensor found =
-          gradients({&target, 1}, {&source, 1}, {unconnected, {one_of_each(target, i)}}, where)[0];
+      Tensor found;
+      gradients({&target, 1}, {&source, 1}, {unconnected, {one_of_each(target, i)}}, where, {&found, 1});
       if (found.defined()) columns.push_back(reshape(Operand(found, where), row));
     }
     TD_ASSERT(columns.empty() || static_cast<int64_t>(columns.size()) == count);

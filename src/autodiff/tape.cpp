@@ -33,13 +33,35 @@ void GradientTape::watch(const GradientSource& source, Location where) {
 
 Tensor GradientTape::gradient(const Tensor& target, const GradientSource& source, GradientOptions options,
                               Location where) {
-  return gradients({&target, 1}, {&source, 1}, options, where)[0];
+  Tensor result;
+  named("gradient", where, [&] {
+    mode_->gradients({&target, 1}, {&source, 1}, options, where, {&result, 1});
+  });
+  return result;
 }
 
 std::vector<Tensor> GradientTape::gradients(std::span<const Tensor> targets,
                                             std::span<const GradientSource> sources,
                                             const GradientOptions& options, Location where) {
-  return named("gradient", where, [&] { return mode_->gradients(targets, sources, options, where); });
+  std::vector<Tensor> result(sources.size());
+  named("gradient", where, [&] { mode_->gradients(targets, sources, options, where, result); });
+  return result;
+}
+
+void GradientTape::gradients_into(const Tensor& target, std::span<const GradientSource> sources,
+                                  std::span<Tensor> result) {
+  named("gradient", {}, [&] { mode_->gradients({&target, 1}, sources, {}, {}, result); });
+}
+
+void GradientTape::gradients_into(const Tensor& target, const void* sources,
+                                  GradientSource (*source)(const void*, size_t i),
+                                  const GradientOptions& options, Location where, std::span<Tensor> result) {
+  named("gradient", where, [&] {
+    std::vector<GradientSource> list = mode_->empty_source_list();
+    for (size_t i = 0; i < result.size(); ++i) list.push_back(source(sources, i));
+    mode_->gradients({&target, 1}, list, options, where, result);
+    mode_->keep_source_list(std::move(list));
+  });
 }
 
 std::vector<Tensor> GradientTape::gradients_onto(std::span<const Tensor> targets,

@@ -1,6 +1,7 @@
 #include "autodiff/tape_mode.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "tandem/name_scope.h"
 #include "tandem/ops/creation.h"
@@ -61,26 +62,68 @@ void TapeMode::Recording::clear() {
   variables.clear();
 }
 
-/// One spare recording a thread.
+void TapeMode::Recording::WayBack::clear() {
+  source_ids.clear();
+  relevant.clear();
+  sums.clear();
+}
+
+/// Spare recordings of a thread, for as many tapes as usually nest.
 struct RecordingPool {
-  std::unique_ptr<TapeMode::Recording> spare;
+  using Pointer = std::unique_ptr<TapeMode::Recording>;
+  Pointer spares[4];
+  int count = 0;
+
   static RecordingPool& of_thread() {
     thread_local RecordingPool pool;
     return pool;
   }
+  Pointer take() { return count > 0 ? std::move(spares[--count]) : std::make_unique<TapeMode::Recording>(); }
+  void give(Pointer recording) {
+    if (count < static_cast<int>(std::size(spares))) spares[count++] = std::move(recording);
+  }
+};
+
+class TapeMode::BorrowedWayBack {
+ public:
+  explicit BorrowedWayBack(Recording& from) : from_(from), way_(std::exchange(from.way_back, {})) {}
+  ~BorrowedWayBack() {
+    way_.clear();
+    from_.way_back = std::move(way_);
+  }
+  BorrowedWayBack(const BorrowedWayBack&) = delete;
+  BorrowedWayBack& operator=(const BorrowedWayBack&) = delete;
+  WayBack& operator*() { return way_; }
+
+ private:
+  Recording& from_;
+  WayBack way_;
 };
 
 // ---- life
 
-TapeMode::TapeMode(TapeOptions options) : options_(options) {
-  auto& spare = RecordingPool::of_thread().spare;
-  recording_data_ = spare ? std::move(spare) : std::make_unique<Recording>();
+namespace {
+constexpr size_t block_header = 64;  // keeps the tape aligned; holds the block's size class
 }
+
+void* TapeMode::operator new(size_t bytes) {
+  uint8_t size_class;
+  auto* block = static_cast<std::byte*>(detail::allocate_block(block_header + bytes, size_class));
+  *block = std::byte{size_class};
+  return block + block_header;
+}
+void TapeMode::operator delete(void* tape) noexcept {
+  auto* block = static_cast<std::byte*>(tape) - block_header;
+  detail::free_block(block, static_cast<uint8_t>(*block));
+}
+
+TapeMode::TapeMode(TapeOptions options)
+    : options_(options), recording_data_(RecordingPool::of_thread().take()) {}
 
 TapeMode::~TapeMode() {
   if (recording_) stop();
   recording_data_->clear();
-  RecordingPool::of_thread().spare = std::move(recording_data_);
+  RecordingPool::of_thread().give(std::move(recording_data_));
 }
 
 void TapeMode::start() {
@@ -104,6 +147,14 @@ void TapeMode::stop() {
 }
 
 void TapeMode::reset() { recording_data_->clear(); }
+
+std::vector<GradientSource> TapeMode::empty_source_list() {
+  return std::exchange(recording_data_->source_list, {});
+}
+void TapeMode::keep_source_list(std::vector<GradientSource> list) {
+  list.clear();
+  recording_data_->source_list = std::move(list);
+}
 
 std::vector<Variable> TapeMode::watched_variables() const {
   std::vector<Variable> result;
@@ -247,15 +298,23 @@ void TapeMode::apply_structured(const OpDef& op, const void* attributes, Operand
 
 // ---- going back
 
-std::vector<bool> TapeMode::relevant_ids(std::span<const int> sources, size_t records) const {
+// What depends on the sources, by id; its sums are empty.
+void TapeMode::find_way_back(std::span<const GradientSource> sources, WayBack& way) const {
   const TrackedIds& ids = recording_data_->ids;
-  std::vector<bool> relevant(static_cast<size_t>(ids.size()), false);
-  for (int id : sources)
+  std::vector<bool>& relevant = way.relevant;
+  relevant.assign(static_cast<size_t>(ids.size()), false);
+  way.sums.resize(relevant.size());
+  for (const GradientSource& s : sources) {
+    const int id =
+        ids.find(s.is_variable() ? static_cast<const void*>(s.variable().impl().get()) : s.tensor().impl());
+    way.source_ids.push_back(id);
     if (id >= 0) relevant[static_cast<size_t>(id)] = true;
+  }
   auto is_relevant = [&](const void* key) {
     const int id = ids.find(key);
     return id >= 0 && static_cast<size_t>(id) < relevant.size() && relevant[static_cast<size_t>(id)];
   };
+  const size_t records = recording_data_->records.size();
   for (size_t i = 0; i < records; ++i) {
     const Record& r = recording_data_->records[i];
     bool any = false;
@@ -266,11 +325,12 @@ std::vector<bool> TapeMode::relevant_ids(std::span<const int> sources, size_t re
     for (const Tensor& y : r.outputs)
       if (const int id = ids.find(y.impl()); id >= 0) relevant[static_cast<size_t>(id)] = true;
   }
-  return relevant;
 }
 
-void TapeMode::go_back(size_t index, const std::vector<bool>& relevant, std::vector<Tensor>& sums) {
+void TapeMode::go_back(size_t index, WayBack& way) {
   const TrackedIds& ids = recording_data_->ids;
+  const std::vector<bool>& relevant = way.relevant;
+  std::vector<Tensor>& sums = way.sums;
   // A copy of the handles: recording may go on during gradient() and move the records.
   const Record& r = recording_data_->records[index];
   Tensors dy;
@@ -343,28 +403,19 @@ void TapeMode::go_back(size_t index, const std::vector<bool>& relevant, std::vec
   }
 }
 
-std::vector<int> TapeMode::ids_of(std::span<const GradientSource> sources) const {
-  std::vector<int> ids;
-  for (const GradientSource& s : sources)
-    ids.push_back(recording_data_->ids.find(
-        s.is_variable() ? static_cast<const void*>(s.variable().impl().get()) : s.tensor().impl()));
-  return ids;
-}
-
-void TapeMode::go_back_over_all(std::span<const int> source_ids, const std::vector<bool>& relevant,
-                                std::vector<Tensor>& sums) {
+void TapeMode::go_back_over_all(WayBack& way) {
   Recording& data = *recording_data_;
   for (size_t i = data.records.size(); i-- > 0;) {
-    go_back(i, relevant, sums);
+    go_back(i, way);
     if (options_.persistent) continue;
     // What only the way back needed goes now: sums of tensors that nothing earlier uses, and the record. The
     // sources' sums must stay.
     Record& r = data.records[i];
     for (const Tensor& y : r.outputs) {
       const int id = data.ids.find(y.impl());
-      if (id >= 0 && std::find(source_ids.begin(), source_ids.end(), id) == source_ids.end() &&
-          static_cast<size_t>(id) < sums.size())
-        sums[static_cast<size_t>(id)] = Tensor();
+      if (id >= 0 && std::find(way.source_ids.begin(), way.source_ids.end(), id) == way.source_ids.end() &&
+          static_cast<size_t>(id) < way.sums.size())
+        way.sums[static_cast<size_t>(id)] = Tensor();
     }
     r.inputs.clear();
     r.backward.reset();
@@ -375,20 +426,20 @@ std::vector<Tensor> TapeMode::gradients_onto(std::span<const Tensor> targets, st
                                              std::span<const GradientSource> sources,
                                              std::span<const Tensor> sums) {
   used_ = true;
-  const std::vector<int> source_ids = ids_of(sources);
-  const std::vector<bool> relevant = relevant_ids(source_ids, recording_data_->records.size());
-  std::vector<Tensor> all(relevant.size());
+  WayBack way;
+  find_way_back(sources, way);
   auto add = [&](int id, const Tensor& t) {
-    if (id < 0 || static_cast<size_t>(id) >= all.size() || !relevant[static_cast<size_t>(id)] || !t.defined())
+    if (id < 0 || static_cast<size_t>(id) >= way.sums.size() || !way.relevant[static_cast<size_t>(id)] ||
+        !t.defined())
       return;
-    Tensor& sum = all[static_cast<size_t>(id)];
+    Tensor& sum = way.sums[static_cast<size_t>(id)];
     sum = sum.defined() ? sum + t : t;
   };
-  for (size_t i = 0; i < sources.size(); ++i) add(source_ids[i], sums[i]);
+  for (size_t i = 0; i < sources.size(); ++i) add(way.source_ids[i], sums[i]);
   for (size_t i = 0; i < targets.size(); ++i) add(recording_data_->ids.find(targets[i].impl()), weights[i]);
-  go_back_over_all(source_ids, relevant, all);
+  go_back_over_all(way);
   std::vector<Tensor> result;
-  for (int id : source_ids) result.push_back(id >= 0 ? all[static_cast<size_t>(id)] : Tensor());
+  for (int id : way.source_ids) result.push_back(id >= 0 ? way.sums[static_cast<size_t>(id)] : Tensor());
   return result;
 }
 
@@ -398,9 +449,8 @@ void TapeMode::check_unused() const {
       "a non-persistent tape gives one gradient; make it with GradientTape({{.persistent = true}}) for more");
 }
 
-std::vector<Tensor> TapeMode::gradients(std::span<const Tensor> targets,
-                                        std::span<const GradientSource> sources,
-                                        const GradientOptions& options, Location where) {
+void TapeMode::gradients(std::span<const Tensor> targets, std::span<const GradientSource> sources,
+                         const GradientOptions& options, Location where, std::span<Tensor> result) {
   check_unused();
   TD_CHECK(options.output_gradients.empty() || options.output_gradients.size() == targets.size(),
            "{} output gradients were given for {} targets", options.output_gradients.size(), targets.size());
@@ -408,10 +458,11 @@ std::vector<Tensor> TapeMode::gradients(std::span<const Tensor> targets,
   // A persistent tape that still records differentiates its own gradients too.
   if (recording_ && !options_.persistent) stop();
   Recording& data = *recording_data_;
-  const std::vector<int> source_ids = ids_of(sources);
-  const size_t records = data.records.size();
-  const std::vector<bool> relevant = relevant_ids(source_ids, records);
-  std::vector<Tensor> sums(relevant.size());
+  BorrowedWayBack borrowed(data);
+  WayBack& way = *borrowed;
+  find_way_back(sources, way);
+  const std::vector<bool>& relevant = way.relevant;
+  std::vector<Tensor>& sums = way.sums;
   const CallSite site(where);
   for (size_t i = 0; i < targets.size(); ++i) {
     const Tensor& target = targets[i];
@@ -430,20 +481,18 @@ std::vector<Tensor> TapeMode::gradients(std::span<const Tensor> targets,
     Tensor& sum = sums[static_cast<size_t>(id)];
     sum = sum.defined() ? sum + seed : seed;
   }
-  go_back_over_all(source_ids, relevant, sums);
-  std::vector<Tensor> result;
+  go_back_over_all(way);
   for (size_t i = 0; i < sources.size(); ++i) {
-    const int id = source_ids[i];
+    const int id = way.source_ids[i];
     Tensor found =
         id >= 0 && static_cast<size_t>(id) < sums.size() ? sums[static_cast<size_t>(id)] : Tensor();
     if (!found.defined() && options.unconnected == Unconnected::zero) {
       const GradientSource& s = sources[i];
       found = s.is_variable() ? zeros_like(s.variable().value()) : zeros_like(s.tensor());
     }
-    result.push_back(std::move(found));
+    result[i] = std::move(found);
   }
   if (!options_.persistent) data.clear();
-  return result;
 }
 
 }  // namespace tandem

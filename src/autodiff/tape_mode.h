@@ -44,8 +44,9 @@ class TapeMode final : public Mode {
              Tensors& outputs) override;
 
   void watch(const GradientSource& source);
-  std::vector<Tensor> gradients(std::span<const Tensor> targets, std::span<const GradientSource> sources,
-                                const GradientOptions& options, Location where);
+  /// One gradient a source, into `result`.
+  void gradients(std::span<const Tensor> targets, std::span<const GradientSource> sources,
+                 const GradientOptions& options, Location where, std::span<Tensor> result);
   /// As gradients(), with a weight for each target and added onto running sums (undefined ones are empty).
   std::vector<Tensor> gradients_onto(std::span<const Tensor> targets, std::span<const Tensor> weights,
                                      std::span<const GradientSource> sources, std::span<const Tensor> sums);
@@ -55,11 +56,18 @@ class TapeMode final : public Mode {
   /// See GradientTape::batch_jacobian.
   Tensor batch_jacobian(const Tensor& target, const GradientSource& source, Unconnected unconnected,
                         Location where);
+  /// An empty list with the memory that keep_source_list() was given last.
+  std::vector<GradientSource> empty_source_list();
+  void keep_source_list(std::vector<GradientSource> list);
   void start();
   void stop();
   bool recording() const { return recording_; }
   void reset();
   std::vector<Variable> watched_variables() const;
+
+  // A training step makes a tape: its memory comes from the tensors' cache of blocks.
+  static void* operator new(size_t bytes);
+  static void operator delete(void* tape) noexcept;
 
  private:
   class ManyGradients;
@@ -78,8 +86,19 @@ class TapeMode final : public Mode {
     TrackedIds ids;
     std::vector<Tensor> watched;  // keeps their addresses from being used again
     std::vector<std::shared_ptr<detail::VariableImpl>> variables;
+    std::vector<GradientSource> source_list;
+    /// What one way back needs, by id.
+    struct WayBack {
+      std::vector<int> source_ids;
+      std::vector<bool> relevant;
+      std::vector<Tensor> sums;
+      void clear();
+    } way_back;
     void clear();
   };
+  using WayBack = Recording::WayBack;
+  /// A WayBack for one call of gradients(), with the memory of the last one.
+  class BorrowedWayBack;
   friend struct RecordingPool;
 
   void check_unused() const;
@@ -87,11 +106,9 @@ class TapeMode final : public Mode {
   void apply_structured(const OpDef& op, const void* attributes, Operands operands, Location where,
                         Tensors& outputs);
   void pass_on(const OpDef& op, const void* attributes, Operands operands, Location where, Tensors& outputs);
-  void go_back(size_t index, const std::vector<bool>& relevant, std::vector<Tensor>& sums);
-  std::vector<int> ids_of(std::span<const GradientSource> sources) const;
-  void go_back_over_all(std::span<const int> source_ids, const std::vector<bool>& relevant,
-                        std::vector<Tensor>& sums);
-  std::vector<bool> relevant_ids(std::span<const int> sources, size_t records) const;
+  void go_back(size_t index, WayBack& way);
+  void find_way_back(std::span<const GradientSource> sources, WayBack& way) const;
+  void go_back_over_all(WayBack& way);
 
   TapeOptions options_;
   std::unique_ptr<Recording> recording_data_;

@@ -393,12 +393,13 @@ void fail_leaked(const TensorImpl* tensor) {
 
 namespace {
 
-// Prepared executables of this thread, direct-mapped: the one look-up that broadcasting and row ops pay.
+// Prepared executables of this thread: the one look-up that broadcasting and row ops pay. A few places for
+// each hash, so that two that meet need not be prepared again and again.
 struct CachedExecutable {
   SmallVector<int64_t, 16> key;
   Executable executable;
 };
-constexpr size_t cache_size = 256;
+constexpr size_t cache_sets = 128, cache_ways = 4;
 
 using Key = SmallVector<int64_t, 64>;
 
@@ -410,7 +411,8 @@ void append_key(Key& key, const View& v) {
 
 const Executable& cached_executable(const OpDef& op, const void* attributes, const InferContext& context,
                                     std::span<const View> inputs) {
-  thread_local std::unique_ptr<CachedExecutable[]> cache(new CachedExecutable[cache_size]);
+  thread_local std::unique_ptr<CachedExecutable[]> cache(new CachedExecutable[cache_sets * cache_ways]);
+  thread_local size_t next_victim = 0;
   Key key;
   key.push_back(static_cast<int64_t>(reinterpret_cast<intptr_t>(&op)));
   for (size_t i = 0; i < inputs.size(); ++i)
@@ -425,19 +427,21 @@ const Executable& cached_executable(const OpDef& op, const void* attributes, con
     for (int64_t axis : op.row_axes(context, attributes)) key.push_back(axis);
   size_t hash = op.attributes->empty ? 0 : op.attributes->hash(attributes);
   for (int64_t k : key) hash = detail::mix(hash, static_cast<size_t>(k));
-  CachedExecutable& entry = cache[hash % cache_size];
-  const bool hit =
-      entry.executable.op == &op && entry.key.size() == key.size() &&
-      std::equal(key.begin(), key.end(), entry.key.begin()) &&
-      (op.attributes->empty || op.attributes->equal(entry.executable.attributes.get(), attributes));
-  if (!hit) {
-    entry.executable.op = nullptr;  // in case prepare throws
-    entry.executable =
-        prepare(op, AttributeBox(*op.attributes, attributes), context, inputs, context.outputs());
-    entry.key.clear();
-    for (int64_t k : key) entry.key.push_back(k);
-  }
-  return entry.executable;
+  CachedExecutable* const set = &cache[hash % cache_sets * cache_ways];
+  for (CachedExecutable* entry = set; entry != set + cache_ways; ++entry)
+    if (entry->executable.op == &op && entry->key.size() == key.size() &&
+        std::equal(key.begin(), key.end(), entry->key.begin()) &&
+        (op.attributes->empty || op.attributes->equal(entry->executable.attributes.get(), attributes)))
+      return entry->executable;
+  CachedExecutable* entry = std::find_if(
+      set, set + cache_ways, [](const CachedExecutable& e) { return e.executable.op == nullptr; });
+  if (entry == set + cache_ways) entry = set + next_victim++ % cache_ways;
+  entry->executable.op = nullptr;  // in case prepare throws
+  entry->executable =
+      prepare(op, AttributeBox(*op.attributes, attributes), context, inputs, context.outputs());
+  entry->key.clear();
+  for (int64_t k : key) entry->key.push_back(k);
+  return entry->executable;
 }
 
 View view_of(TensorImpl* t) { return {t->data, t->dtype, t->shape, t->strides}; }
@@ -573,42 +577,101 @@ void run_decomposition(const OpDef& op, const void* attributes, std::span<const 
 // Up to this many elements a flat run stays on the calling thread.
 constexpr int64_t flat_elements = 32768;
 
-// The short cut of element-wise ops on equal contiguous shapes: no inference, no look-up.
+namespace {
+
+// A smaller operand repeats row by row: these many short rows are better gathered by a loop nest.
+constexpr int64_t most_short_rows = 16, long_row = 128;
+
+/// What broadcasting an operand of evaluate_flat needs: nothing, one element for all, or a row again and
+/// again.
+struct FlatBroadcast {
+  uint32_t scalars = 0, rows = 0;  // by operand
+  int64_t row = 0;                 // elements of a row
+
+  /// False where it is none of these. The result has the shape of `lead`.
+  bool add(size_t operand, const TensorImpl& t, const TensorImpl& lead) {
+    if (t.count == 1 && t.shape.rank() <= lead.shape.rank()) {
+      if (lead.count != 1) scalars |= 1u << operand;
+      return true;
+    }
+    const int before = lead.shape.rank() - t.shape.rank();
+    if (before <= 0 || (row != 0 && row != t.count)) return false;
+    for (int i = 0; i < t.shape.rank(); ++i)
+      if (t.shape[i] != lead.shape[before + i]) return false;
+    rows |= 1u << operand;
+    row = t.count;
+    return lead.count <= row * most_short_rows || row >= long_row;
+  }
+};
+
+void run_flat_rows(const kernel::Program& program, const void* const* in, const FlatBroadcast& broadcast,
+                   void* out, int64_t count) {
+  const void* at[3] = {};
+  const int inputs = kernel::input_count(program);
+  const auto out_size = size_of(kernel::output_dtype(program, 0));
+  for (int64_t done = 0; done < count; done += broadcast.row) {
+    for (int i = 0; i < inputs; ++i) {
+      const bool moves = ((broadcast.scalars | broadcast.rows) >> i & 1) == 0;
+      at[i] = static_cast<const std::byte*>(in[i]) +
+              (moves ? static_cast<size_t>(done) * size_of(kernel::input_dtype(program, i)) : 0);
+    }
+    void* to = static_cast<std::byte*>(out) + static_cast<size_t>(done) * out_size;
+    kernel::run_flat(program, at, broadcast.scalars, &to, broadcast.row);
+  }
+}
+
+}  // namespace
+
+// The short cut of element-wise ops on contiguous operands of equal shapes, single elements, and rows that
+// repeat: no inference, no look-up.
 bool evaluate_flat(const OpDef& op, Operands operands, Tensor& output) {
   const size_t count = operands.size();
   const void* in[3];
-  uint32_t scalars = 0;
-  TensorImpl* first = nullptr;
+  TensorImpl* lead = nullptr;  // its shape is the result's
+  bool alike = true;
   if (count > 3) return false;
   for (size_t i = 0; i < count; ++i) {
     if (!operands[i]->is_tensor()) continue;
     TensorImpl* t = operands[i]->tensor_impl();
     if (!t->contiguous || t->data == nullptr) return false;
-    if (!first)
-      first = t;
-    else if (t->dtype != first->dtype || !(t->shape == first->shape))
+    if (!lead) {
+      lead = t;
+    } else if (t->dtype != lead->dtype) {
       return false;
+    } else if (!(t->shape == lead->shape)) {
+      alike = false;
+      const int more = t->shape.rank() - lead->shape.rank();
+      if (more > 0 || (more == 0 && t->count > lead->count)) lead = t;
+    }
     in[i] = t->data;
   }
-  if (!first) return false;
+  if (!lead) return false;
   const kernel::Program* program =
-      op.program_cache[static_cast<int>(first->dtype)].load(std::memory_order_acquire);
+      op.program_cache[static_cast<int>(lead->dtype)].load(std::memory_order_acquire);
   // A variadic op's program is for one number of arguments.
   if (!program || kernel::input_count(*program) != static_cast<int>(count)) return false;
+  if (lead->count > flat_elements) return false;
+  FlatBroadcast broadcast;
   uint64_t numbers[3];
   for (size_t i = 0; i < count; ++i) {
     const Operand& o = *operands[i];
-    if (o.is_tensor()) continue;
+    if (o.is_tensor()) {
+      const TensorImpl* t = o.tensor_impl();
+      if (!alike && !(t->shape == lead->shape) && !broadcast.add(i, *t, *lead)) return false;
+      continue;
+    }
     if (!o.is_number()) return false;
-    numbers[i] = number_bits(o, first->dtype);
+    numbers[i] = number_bits(o, lead->dtype);
     in[i] = &numbers[i];
-    if (first->count != 1) scalars |= 1u << i;
+    if (lead->count != 1) broadcast.scalars |= 1u << i;
   }
-  if (first->count > flat_elements) return false;
-  TensorImpl* result = allocate_tensor(kernel::output_dtype(*program, 0), first->shape);
+  TensorImpl* result = allocate_tensor(kernel::output_dtype(*program, 0), lead->shape);
   void* out = result->data;
   output = Tensor::adopt(result);
-  kernel::run_flat(*program, in, scalars, &out, first->count);
+  if (broadcast.rows == 0)
+    kernel::run_flat(*program, in, broadcast.scalars, &out, lead->count);
+  else if (lead->count > 0)
+    run_flat_rows(*program, in, broadcast, out, lead->count);
   return true;
 }
 
