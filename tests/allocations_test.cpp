@@ -56,6 +56,7 @@ std::vector<Case> eager_cases() {
   const td::Tensor column = td::slice(x, {0}, {1}, {1}), one = 2.f, turned = td::transpose(x);
   const td::Tensor index = {2, 0, 4}, integers = td::cast(x, td::int32), weights = td::ones({12, 7});
   const td::Tensor batch = td::reshape(x, {1, 5, 12}), many = td::ones({3, 12, 4}), flags = x > 2.f;
+  const std::vector<td::Tensor> parts = {x, y, x};
   return {
       {"add", [=] { return x + y; }},
       {"add a number", [=] { return x + 1.f; }},
@@ -93,10 +94,7 @@ std::vector<Case> eager_cases() {
       {"slice", [=] { return td::slice(x, {1}, {4}, {0}); }},
       {"index", [=] { return x[1]; }},
       {"contiguous", [=] { return turned.contiguous(); }},
-      {"concat",
-       [=] {
-         return td::concat({x, y}, 0);
-       }},
+      {"concat", [=] { return td::concat(parts, 0); }},
       {"gather", [=] { return td::gather(x, index); }},
       {"one hot", [=] { return td::one_hot(index, 5); }},
       {"cumsum", [=] { return td::cumsum(x, 1); }},

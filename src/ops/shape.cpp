@@ -482,10 +482,9 @@ Tensor expand(const Operand& x, const Operand& shape) { return dispatch<Expand>(
 Tensor shape_of(const Operand& x, int64_t start, int64_t end) { return dispatch<ShapeOp>({start, end}, x); }
 
 Tensor concat(const std::vector<Tensor>& parts, int64_t axis, Location where) {
-  std::vector<Operand> operands;
-  operands.reserve(parts.size());
-  for (const Tensor& t : parts) operands.emplace_back(t, where);
-  std::vector<const Operand*> list;
+  SmallVector<Operand, 8> operands;
+  for (const Tensor& t : parts) operands.push_back(Operand(t, where));
+  SmallVector<const Operand*, 8> list;
   for (const Operand& o : operands) list.push_back(&o);
   return dispatch_list<Concat>({axis}, list);
 }
