@@ -86,10 +86,32 @@ void function_rows(Harness& harness) {
   harness.note(fmt::format("{:.1f} ns more than the eager op", row.ours_ns - row.peer_ns));
 }
 
+/// Operands that broadcast and small products, against an addition of equal shapes.
+void broadcast_rows(Harness& harness) {
+  const Tensor five_floats = from_span<float>(five, {5}), one = 2.f;
+  const Tensor rows = ones({4, 5}), square = ones({4, 4});
+  const auto compare = [&](const char* name, const auto& call) {
+    if (!harness.wants(name)) return;
+    harness.compare(
+        name,
+        [&](int64_t times) {
+          for (int64_t i = 0; i < times; ++i) keep(call());
+        },
+        "eager add",
+        [&](int64_t times) {
+          for (int64_t i = 0; i < times; ++i) keep(five_floats + five_floats);
+        });
+  };
+  compare("eager_mul_scalar_tensor_5", [&] { return five_floats * one; });
+  compare("eager_add_row_4x5", [&] { return rows + five_floats; });
+  compare("eager_matmul_4x4", [&] { return matmul(square, square); });
+}
+
 }  // namespace
 
 void small_rows(Harness& harness, const Peer* torch) {
   add_rows(harness, torch);
+  broadcast_rows(harness);
   function_rows(harness);
   chain_rows(harness, torch);
 }

@@ -446,8 +446,35 @@ const Executable& cached_executable(const OpDef& op, const void* attributes, con
 
 View view_of(TensorImpl* t) { return {t->data, t->dtype, t->shape, t->strides}; }
 
+/// Views of an op's operands, each filled where it stays: to copy one that was just written stalls the
+/// processor.
+class ViewList {
+ public:
+  explicit ViewList(size_t capacity) {
+    if (capacity > inline_count) more_ = std::make_unique<std::byte[]>(capacity * sizeof(View));
+    views_ = reinterpret_cast<View*>(more_ ? more_.get() : inline_);
+  }
+  void add(const View& v) { new (views_ + size_++) View(v); }
+  void add(TensorImpl* t) {
+    View& v = *new (views_ + size_++) View;
+    v.data = t->data;
+    v.dtype = t->dtype;
+    v.shape = t->shape;
+    v.strides = t->strides;
+  }
+  operator std::span<const View>() const { return {views_, size_}; }
+
+ private:
+  static constexpr size_t inline_count = 8;
+  static_assert(std::is_trivially_destructible_v<View>);
+  alignas(View) std::byte inline_[inline_count * sizeof(View)];
+  std::unique_ptr<std::byte[]> more_;
+  View* views_;
+  size_t size_ = 0;
+};
+
+/// Of an argument that is no tensor.
 View view_of(const Argument& a) {
-  if (a.tensor) return view_of(a.tensor);
   if (!a.present()) return {};
   if (a.operand->kind() == Operand::Kind::list)
     return {const_cast<int64_t*>(a.operand->list()), DType::i64, {a.operand->list_size()}, {1}};
@@ -494,20 +521,22 @@ void evaluate_checked(const OpDef& op, const void* attributes, Operands operands
   InferContext context(op, arguments, nullptr);
   infer(context, attributes);
   if (op.view) return evaluate_view(op, attributes, context, arguments[0], outputs);
-  SmallVector<View, 8> in;
+  ViewList in(arguments.size());
   SmallVector<Tensor, 4> copies;  // keep contiguous copies alive
   for (const Argument& a : arguments) {
-    View v = view_of(a);
-    if (a.tensor && !a.tensor->contiguous && op.kernel && !op.has(strided)) {
+    if (!a.tensor) {
+      in.add(view_of(a));
+    } else if (!a.tensor->contiguous && op.kernel && !op.has(strided)) {
       copies.push_back(Tensor::share(a.tensor).contiguous());
-      v = view_of(copies.back().impl());
+      in.add(copies.back().impl());
+    } else {
+      in.add(a.tensor);
     }
-    in.push_back(v);
   }
-  SmallVector<View, 4> out;
+  ViewList out(context.outputs().size());
   for (const Spec& s : context.outputs()) {
     outputs.push_back(detail::empty_tensor(s.dtype, s.shape));
-    out.push_back(view_of(outputs.back().impl()));
+    out.add(outputs.back().impl());
   }
   if (op.kernel)
     op.kernel({in, out}, attributes);
