@@ -433,6 +433,10 @@ struct Svd : LinearAlgebra {
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < columns; ++j) to[j * rows + i] = from[i * columns + j];
   }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    const std::array<Tensor, 3> y = linalg_bodies::svd(in[0]);
+    return {y[0], y[1], y[2]};
+  }
   // Vectors of equal singular values are not unique, and their gradient is not finite.
   static Tensors gradient(const Gradient& g) {
     const Tensor &u = g.y(0), &s = g.y(1), v = turned(g.y(2));

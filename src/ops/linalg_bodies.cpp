@@ -94,4 +94,58 @@ std::pair<Tensor, Tensor> qr(const Tensor& x) {
           cast(triu(slice(r, {int64_t{0}}, {k}, {-2})), x.dtype())};
 }
 
+namespace {
+
+/// Turns columns p and q of `a`, and those of v with them, until they are orthogonal.
+void rotate(Tensor& a, Tensor& v, int64_t p, int64_t q, int64_t n) {
+  const Tensor x = column_of(a, p), y = column_of(a, q);
+  const auto dot = [](const Tensor& s, const Tensor& t) { return reduce_sum(s * t, {-2}, true); };
+  const Tensor xx = dot(x, x), yy = dot(y, y), xy = dot(x, y);
+  const Tensor done = abs(xy) <= sqrt(xx * yy) * 1e-15;
+  const Tensor half = (yy - xx) / (2 * where(done, 1, xy));
+  const Tensor tangent =
+      where(done, 0, where(half < 0, -1, ones_like(half)) / (abs(half) + sqrt(1 + half * half)));
+  const Tensor cosine = 1 / sqrt(1 + tangent * tangent), sine = cosine * tangent;
+  std::vector<double> same(static_cast<size_t>(n * n)), across(same.size());
+  const auto at = [n](int64_t i, int64_t j) { return static_cast<size_t>(i * n + j); };
+  same[at(p, p)] = same[at(q, q)] = 1;
+  across[at(p, q)] = 1;
+  across[at(q, p)] = -1;
+  const Tensor turn = eye(n, nullptr, 0, DType::f64) + (cosine - 1) * from_vector(std::move(same), {n, n}) +
+                      sine * from_vector(std::move(across), {n, n});
+  a = matmul(a, turn);
+  v = matmul(v, turn);
+}
+
+}  // namespace
+
+std::array<Tensor, 3> svd(const Tensor& x) {
+  const int64_t rows = x.dim(-2), columns = x.dim(-1), n = std::min(rows, columns);
+  const bool wide = rows < columns;
+  Tensor a = cast(wide ? turned(x) : x, DType::f64), v = units(a, n);
+  constexpr int sweeps = 10;  // they converge quadratically
+  for (int sweep = 0; sweep < sweeps; ++sweep)
+    for (int64_t p = 0; p < n; ++p)
+      for (int64_t q = p + 1; q < n; ++q) rotate(a, v, p, q, n);
+  Tensor lengths = reduce_l2(a, {-2}, true);
+  const Tensor order = topk(lengths, n, -1).indices;
+  const auto sorted = [&](const Tensor& t) {
+    return n == 0 ? t : gather_elements(t, expand(order, t.shape()), -1);
+  };
+  a = sorted(a);
+  v = sorted(v);
+  lengths = sorted(lengths);
+  // Columns that no value determines are filled up to an orthonormal set.
+  const Tensor smallest =
+      n == 0 ? lengths
+             : slice(lengths, {0}, {1}, {-1}) *
+                   (1e-15 * static_cast<double>(std::max<int64_t>(1, std::max(rows, columns))));
+  const Tensor some = lengths > smallest;
+  a = where(some, a / where(some, lengths, 1), 0);
+  a = where(some, a, qr(a).first);
+  const Tensor values = squeeze(lengths, {-2});
+  const auto back = [&](const Tensor& t) { return cast(t, x.dtype()); };
+  return {back(wide ? v : a), back(values), back(turned(wide ? a : v))};
+}
+
 }  // namespace tandem::linalg_bodies

@@ -2,6 +2,9 @@
 // Linear algebra written with standard ops, for files that other runtimes read. Sizes are known; all compute
 // in float64.
 
+#include <array>
+#include <utility>
+
 #include "tandem/tensor.h"
 
 namespace tandem::linalg_bodies {
@@ -15,5 +18,7 @@ Tensor cofactors(const Tensor& x);
 Tensor cholesky(const Tensor& x);
 /// Householder's Q and R, reduced.
 std::pair<Tensor, Tensor> qr(const Tensor& x);
+/// U, the singular values and V' by sweeps of Jacobi's rotations, reduced.
+std::array<Tensor, 3> svd(const Tensor& x);
 
 }  // namespace tandem::linalg_bodies
