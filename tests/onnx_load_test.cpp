@@ -287,6 +287,16 @@ TEST(Functions, TakeAttributesAndDefaults) {
   EXPECT_EQ(run(b, {Tensor({1.f, 2.f})}).to_vector<float>(), (Floats{6, 12}));
 }
 
+TEST(Functions, MayLeaveOptionalOutputsOut) {
+  ModelBuilder b = with_functions();
+  b.model().mutable_functions(1)->add_output("none");
+  EXPECT_EQ(run(b, {Tensor({1.f, 2.f})}).to_vector<float>(), (Floats{6, 12}));
+  b.last_node().add_output("q");
+  EXPECT_ERROR(b.load(),
+               "test.onnx: node 1 (Twice of opset 1) in mine: the function defines no output 1, which is "
+               "used as \"q\"");
+}
+
 TEST(Functions, ThatCallThemselvesAreErrors) {
   ModelBuilder b = with_functions();
   GraphBuilder::add(*b.model().mutable_functions(0)->add_node(), "mine.Twice", "x", "q", {});

@@ -76,7 +76,8 @@ struct Body {
   };
   std::string name;
   int slot_count = 0;
-  std::vector<int> inputs, outputs;
+  std::vector<int> inputs;
+  std::vector<int> outputs;        ///< -1: an optional one of a function that it does not give
   std::vector<Spec> output_specs;  ///< as declared; float32 of unknown shape where nothing is
   std::vector<std::pair<int, Tensor>> constants;
   std::vector<Capture> captures;

@@ -289,6 +289,11 @@ void Importer::resolve(ImportedNode& node, NodeProto& proto, const std::string& 
     TD_CHECK(draft.inputs.size() <= node.bodies[0]->inputs.size(), "it has {} inputs; the function takes {}",
              draft.inputs.size(), node.bodies[0]->inputs.size());
     draft.inputs.resize(node.bodies[0]->inputs.size());
+    const std::vector<int>& results = node.bodies[0]->outputs;
+    for (int i = 0; i < proto.output_size(); ++i)
+      TD_CHECK(proto.output(i).empty() ||
+                   (i < static_cast<int>(results.size()) && results[static_cast<size_t>(i)] >= 0),
+               "the function defines no output {}, which is used as \"{}\"", i, proto.output(i));
     node.run = [](const Call& c) {
       Tensors outputs;
       for (Tensor& t : run_body(*c.node.bodies[0], c.inputs)) outputs.push_back(std::move(t));
@@ -404,11 +409,8 @@ std::shared_ptr<const Body> Importer::function_body(const FunctionProto& functio
   // Instances take tensors out of their nodes, so each has its own.
   google::protobuf::RepeatedPtrField<NodeProto> nodes = function.node();
   add_nodes(nodes, scope);
-  for (const std::string& output : function.output()) {
-    const int slot = scope.find(output);
-    TD_CHECK(slot >= 0, "the function's output \"{}\" is defined nowhere", output);
-    body->outputs.push_back(slot);
-  }
+  // An optional output may have no node in this body; its users are told.
+  for (const std::string& output : function.output()) body->outputs.push_back(scope.find(output));
   finish(*body);
   return function_bodies_[key] = body;
 }
@@ -416,7 +418,8 @@ std::shared_ptr<const Body> Importer::function_body(const FunctionProto& functio
 // When each value may go, and how large the body is when everything in it is spelled out.
 void Importer::finish(Body& body) {
   std::vector<bool> needed(static_cast<size_t>(body.slot_count), false);
-  for (int slot : body.outputs) needed[static_cast<size_t>(slot)] = true;
+  for (int slot : body.outputs)
+    if (slot >= 0) needed[static_cast<size_t>(slot)] = true;
   body.expanded_nodes = static_cast<int64_t>(body.nodes.size());
   for (size_t i = body.nodes.size(); i-- > 0;) {
     ImportedNode& node = body.nodes[i];

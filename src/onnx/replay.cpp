@@ -91,7 +91,7 @@ std::vector<Tensor> run_body(const Body& body, std::span<const Tensor> inputs,
     for (int slot : node.dying) slots[static_cast<size_t>(slot)] = Tensor();
   }
   std::vector<Tensor> outputs;
-  for (int slot : body.outputs) outputs.push_back(slots[static_cast<size_t>(slot)]);
+  for (int slot : body.outputs) outputs.push_back(slot < 0 ? Tensor() : slots[static_cast<size_t>(slot)]);
   return outputs;
 }
 
