@@ -160,6 +160,7 @@ TEST(TensorProto, ExternalDataStayInTheirFolder) {
 }
 
 TEST(SparseTensorProto, BecomesDense) {
+  int64_t budget = most_sparse_bytes;
   SparseTensorProto s;
   *s.mutable_values() = raw({2}, 1, std::string("\0\0\x80\x3f\0\0\0\x40", 8));
   s.add_dims(2), s.add_dims(3);
@@ -169,13 +170,20 @@ TEST(SparseTensorProto, BecomesDense) {
     return s;
   };
   SparseTensorProto linear = indices({2}, {1, 5}), rows = indices({2, 2}, {0, 1, 1, 2});
-  EXPECT_EQ(read_sparse_tensor(linear).to_vector<float>(), (std::vector<float>{0, 1, 0, 0, 0, 2}));
-  EXPECT_EQ(read_sparse_tensor(rows).to_vector<float>(), (std::vector<float>{0, 1, 0, 0, 0, 2}));
+  EXPECT_EQ(read_sparse_tensor(linear, nullptr, budget).to_vector<float>(),
+            (std::vector<float>{0, 1, 0, 0, 0, 2}));
+  EXPECT_EQ(read_sparse_tensor(rows, nullptr, budget).to_vector<float>(),
+            (std::vector<float>{0, 1, 0, 0, 0, 2}));
   SparseTensorProto far = indices({2}, {1, 6});
-  EXPECT_ERROR(read_sparse_tensor(far), "tensor \"t\": the sparse index 6 is out of range; expected 0 to 5");
+  EXPECT_ERROR(read_sparse_tensor(far, nullptr, budget),
+               "tensor \"t\": the sparse index 6 is out of range; expected 0 to 5");
   SparseTensorProto odd = indices({1}, {1});
-  EXPECT_ERROR(read_sparse_tensor(odd),
+  EXPECT_ERROR(read_sparse_tensor(odd, nullptr, budget),
                "tensor \"t\": sparse indices are int64(1,); int64(2,) or int64(2, 2) is needed");
+  EXPECT_EQ(budget, most_sparse_bytes - 4 * 24);
+  budget = 23;
+  EXPECT_ERROR(read_sparse_tensor(linear, nullptr, budget),
+               "tensor \"t\": with shape (2, 3) the model's sparse tensors take more than 1073741824 bytes");
 }
 
 TEST(AttributeProto, GoesAndComesBack) {

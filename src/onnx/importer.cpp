@@ -20,7 +20,7 @@ namespace {
 
 // A model beyond these is an attack or a mistake: bodies that use one another multiply.
 constexpr int deepest_bodies = 64;
-constexpr int64_t most_nodes = int64_t{1} << 20;
+constexpr int64_t most_function_nodes = int64_t{1} << 18;
 constexpr int64_t most_expanded_nodes = int64_t{1} << 24;
 
 using Opsets = std::map<std::string, int64_t>;
@@ -110,7 +110,8 @@ class Importer {
   int problem_count_ = 0;
   std::string first_problem_;
   const char* file_;
-  int64_t node_count_ = 0;
+  int64_t function_nodes_ = 0;
+  int64_t sparse_budget_ = most_sparse_bytes;
   std::map<std::string, const FunctionProto*> functions_;
   std::map<std::string, std::shared_ptr<const Body>> function_bodies_;
   std::set<std::string> open_functions_;
@@ -195,7 +196,7 @@ void Importer::add_initializers(GraphProto& graph, Scope& scope, const std::set<
   };
   for (TensorProto& t : *graph.mutable_initializer()) add(t.name(), read_tensor(t, external()));
   for (SparseTensorProto& t : *graph.mutable_sparse_initializer())
-    add(t.values().name(), read_sparse_tensor(t, external()));
+    add(t.values().name(), read_sparse_tensor(t, external(), sparse_budget_));
 }
 
 void Importer::add_outputs(const google::protobuf::RepeatedPtrField<ValueInfoProto>& outputs, Scope& scope) {
@@ -207,7 +208,6 @@ void Importer::add_outputs(const google::protobuf::RepeatedPtrField<ValueInfoPro
 }
 
 void Importer::add_nodes(google::protobuf::RepeatedPtrField<NodeProto>& nodes, Scope& scope) {
-  TD_CHECK((node_count_ += nodes.size()) <= most_nodes, "the model has more than {} nodes", most_nodes);
   int position = 0;
   for (NodeProto& n : nodes) add_node(n, ++position, scope);
 }
@@ -233,9 +233,9 @@ void Importer::add_node(NodeProto& proto, int position, Scope& scope) {
 
 NodeAttributes Importer::read_attributes(NodeProto& proto, const Scope& scope) const {
   std::vector<AttributeProto> attributes;
+  std::set<std::string> names;
   for (AttributeProto& a : *proto.mutable_attribute()) {
-    for (const AttributeProto& other : attributes)
-      TD_CHECK(other.name() != a.name(), "attribute \"{}\" is given twice", a.name());
+    TD_CHECK(names.insert(a.name()).second, "attribute \"{}\" is given twice", a.name());
     if (a.ref_attr_name().empty()) {
       attributes.push_back(std::move(a));
       continue;
@@ -317,7 +317,7 @@ void Importer::resolve_operator(ImportedNode& node, NodeDraft& draft, const std:
   TD_CHECK(!domain.empty() || node.version <= newest_opset, "supported are the opsets 1 to {}", newest_opset);
   if (domain.empty() && node.op_type == "Constant") {
     node.run = [](const Call& c) { return Tensors{c.node.constant}; };
-    node.constant = constant_node_value(draft.attributes, external());
+    node.constant = constant_node_value(draft.attributes, external(), sparse_budget_);
     return;
   }
   if (const ControlFlow* control = domain.empty() ? find_control_flow(node.op_type, node.version) : nullptr) {
@@ -386,12 +386,9 @@ std::shared_ptr<const Body> Importer::graph_body(GraphProto& graph, Scope& outer
 
 std::shared_ptr<const Body> Importer::function_body(const FunctionProto& function,
                                                     const NodeAttributes& attributes, const Scope& caller) {
-  std::map<std::string, AttributeProto> given;
-  for (const AttributeProto& a : function.attribute_proto()) given[a.name()] = a;
-  for (const AttributeProto& a : attributes.all()) given[a.name()] = a;
   const std::string name = function_key(function.domain(), function.name(), function.overload());
   std::string key = name;
-  for (const auto& [attribute, value] : given) key += '\n' + value.SerializeAsString();
+  for (const AttributeProto& a : attributes.all()) key += '\n' + a.SerializeAsString();
   if (const auto found = function_bodies_.find(key); found != function_bodies_.end()) return found->second;
   TD_CHECK(open_functions_.insert(name).second, "the function \"{}\" calls itself", function.name());
   struct Closer {
@@ -399,6 +396,9 @@ std::shared_ptr<const Body> Importer::function_body(const FunctionProto& functio
     const std::string& name;
     ~Closer() { open.erase(name); }
   } closer{open_functions_, name};
+  std::map<std::string, AttributeProto> given;
+  for (const AttributeProto& a : function.attribute_proto()) given[a.name()] = a;
+  for (const AttributeProto& a : attributes.all()) given[a.name()] = a;
   auto body = std::make_shared<Body>();
   body->name = function.name();
   const Opsets opsets = read_opsets(function.opset_import());
@@ -408,6 +408,8 @@ std::shared_ptr<const Body> Importer::function_body(const FunctionProto& functio
   for (const std::string& input : function.input()) body->inputs.push_back(scope.add(input));
   // Instances take tensors out of their nodes, so each has its own.
   google::protobuf::RepeatedPtrField<NodeProto> nodes = function.node();
+  TD_CHECK((function_nodes_ += nodes.size()) <= most_function_nodes,
+           "the model's functions come to more than {} nodes, each with its attributes", most_function_nodes);
   add_nodes(nodes, scope);
   // An optional output may have no node in this body; its users are told.
   for (const std::string& output : function.output()) body->outputs.push_back(scope.find(output));

@@ -17,7 +17,6 @@ namespace {
 
 // Shorter raw data are copied next to the tensor's header; longer ones are taken over.
 constexpr size_t taken_from = 4096;
-constexpr int64_t most_dense_elements = int64_t{1} << 31;
 
 /// The shape of a stored tensor, all of whose elements could be in memory.
 Shape read_shape(const google::protobuf::RepeatedField<int64_t>& dims, size_t element_bytes) {
@@ -176,14 +175,15 @@ void write_tensor(const Tensor& tensor, std::string_view name, TensorProto& prot
   proto.set_raw_data(dense.impl()->data, static_cast<size_t>(dense.size()) * size_of(dense.dtype()));
 }
 
-Tensor read_sparse_tensor(SparseTensorProto& proto, ExternalData* external) {
+Tensor read_sparse_tensor(SparseTensorProto& proto, ExternalData* external, int64_t& budget) {
   const Tensor values = read_tensor(*proto.mutable_values(), external);
   const Tensor indices = read_tensor(*proto.mutable_indices(), external);
   return named(proto.values().name(), [&] {
     const size_t bytes = size_of(values.dtype());
     const Shape shape = read_shape(proto.dims(), bytes);
-    TD_CHECK(shape.element_count() <= most_dense_elements, "the sparse shape {} has more than {} elements",
-             shape, most_dense_elements);
+    budget -= shape.element_count() * static_cast<int64_t>(bytes);
+    TD_CHECK(budget >= 0, "with shape {} the model's sparse tensors take more than {} bytes", shape,
+             most_sparse_bytes);
     TD_CHECK(values.rank() == 1, "sparse values have shape {}; one dimension is needed", values.shape());
     const int64_t count = values.size();
     const int64_t columns = indices.rank() == 2 ? shape.rank() : 1;

@@ -17,8 +17,11 @@ Tensor read_tensor(TensorProto& proto, ExternalData* external = nullptr);
 /// Stores a tensor's dtype, shape and elements (raw_data). Any strides.
 void write_tensor(const Tensor& tensor, std::string_view name, TensorProto& proto);
 
-/// A sparse tensor, made dense. Errors: indices out of range, shapes that contradict each other, more than
-/// 2^31 elements.
-Tensor read_sparse_tensor(SparseTensorProto& proto, ExternalData* external = nullptr);
+/// A few bytes of a file can say a sparse tensor of any size, so all of a model's together are bounded.
+inline constexpr int64_t most_sparse_bytes = int64_t{1} << 30;
+
+/// A sparse tensor, made dense, which takes its bytes from `budget`. Errors: indices out of range, shapes
+/// that contradict each other, an exceeded budget.
+Tensor read_sparse_tensor(SparseTensorProto& proto, ExternalData* external, int64_t& budget);
 
 }  // namespace tandem::onnx
