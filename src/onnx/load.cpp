@@ -234,9 +234,10 @@ std::map<std::string, Tensor> LoadedModel::by_name(const std::map<std::string, T
     expected.push_back(&v);
   }
   for (const auto& [name, tensor] : inputs) {
-    const bool known =
-        std::any_of(m.inputs.begin(), m.inputs.end(), [&](const auto& v) { return v.name == name; }) ||
-        std::any_of(m.defaults.begin(), m.defaults.end(), [&](const auto& v) { return v.name == name; });
+    // clang 14 captures no structured bindings.
+    const auto is_it = [&text = name](const ModelValue& v) { return v.name == text; };
+    const bool known = std::any_of(m.inputs.begin(), m.inputs.end(), is_it) ||
+                       std::any_of(m.defaults.begin(), m.defaults.end(), is_it);
     if (known) continue;
     std::vector<std::string> texts;
     for (const ModelValue& v : m.inputs) texts.push_back(v.to_string());
