@@ -233,6 +233,23 @@ TEST(Bodies, LoopVariablesMayGrow) {
             (Floats{1, 2, 1, 2, 1, 2, 1, 2}));
 }
 
+TEST(Bodies, LoopsSliceByTheirCounter) {
+  ModelBuilder b(13);
+  b.input("m", int64, "").input("go", boolean, "").input("y", float32, "1");
+  b.node("Loop", "m go y", "last sums");
+  GraphBuilder body = b.body("body");
+  body.input("i", int64, "").input("c", boolean, "").input("s", float32, "1");
+  body.constant("x", Tensor({1.f, 2.f, 3.f, 4.f, 5.f})).constant("one", Tensor(1, int64));
+  body.constant("axes", Tensor({0}, int64));
+  body.node("Add", "i one", "j").node("Unsqueeze", "i axes", "from").node("Unsqueeze", "j axes", "to");
+  body.node("Slice", "x from to", "part").node("Add", "s part", "t").node("Identity", "t", "k");
+  body.node("Identity", "c", "d").output("d", boolean).output("t").output("k");
+  b.output("sums").output("last");
+  const Tensor sums = run(b, {Tensor(5, int64), Tensor(true), Tensor({-2.f})});
+  EXPECT_EQ(sums.shape(), Shape({5, 1}));
+  EXPECT_EQ(sums.to_vector<float>(), (Floats{-1, 1, 4, 8, 13}));
+}
+
 TEST(Bodies, ScanTakesAxesAndDirections) {
   ModelBuilder b;
   b.input("s", float32, "2").input("x", float32, "2 3");
