@@ -51,11 +51,10 @@ class GraphRunner {
     if (detail::must_run_body()) return run_model(*model_, inputs, replaced_);
     if (!by_value_.load(std::memory_order_acquire)) {
       try {
-        graph_.prepare(inputs, where);
         return graph_(inputs, where);
       } catch (const Error&) {
         // The values are tried only where they help; else this is the error to show.
-        if (!prepares_by_value(inputs, where)) throw;
+        if (traces(graph_, inputs, where) || !prepares_by_value(inputs, where)) throw;
         by_value_.store(true, std::memory_order_release);
       }
     }
@@ -76,14 +75,17 @@ class GraphRunner {
         options_);
   }
 
-  bool prepares_by_value(const TensorList& inputs, Location where) {
-    if (std::none_of(inputs.begin(), inputs.end(), decides)) return false;
+  static bool traces(const ModelFunction& f, const TensorList& inputs, Location where) {
     try {
-      for_values(inputs).prepare(inputs, where);
+      f.prepare(inputs, where);
       return true;
     } catch (const Error&) {
       return false;
     }
+  }
+
+  bool prepares_by_value(const TensorList& inputs, Location where) {
+    return std::any_of(inputs.begin(), inputs.end(), decides) && traces(for_values(inputs), inputs, where);
   }
 
   ModelFunction for_values(const TensorList& inputs) {
@@ -125,9 +127,16 @@ struct LoadedModel::State {
 
 namespace {
 
+/// A size that has a name, and the input that says it.
+struct NamedSize {
+  const std::string* name;
+  int64_t size;
+  const ModelValue* by;
+};
+using NamedSizes = SmallVector<NamedSize, 8>;
+
 /// Adds what a value says of its named sizes; throws when they contradict what others said.
-void check_value(const Tensor& t, const ModelValue& v,
-                 std::map<std::string, std::pair<int64_t, std::string>>& sizes) {
+void check_value(const Tensor& t, const ModelValue& v, NamedSizes& sizes) {
   auto complain = [&] {
     fail("input \"{}\" is {}{}; {} is needed", v.name, t.dtype(), t.shape(), v.to_string());
   };
@@ -140,10 +149,13 @@ void check_value(const Tensor& t, const ModelValue& v,
     if (v.shape[i] >= 0 && size >= 0 && size != v.shape[i]) complain();
     const std::string& name = v.dimension_names[static_cast<size_t>(i)];
     if (name.empty() || size < 0) continue;
-    const auto [known, is_new] = sizes.emplace(name, std::pair(size, v.name));
-    TD_CHECK(is_new || known->second.first == size,
-             "the size \"{}\" is {} in input \"{}\" and {} in input \"{}\"", name, known->second.first,
-             known->second.second, size, v.name);
+    const NamedSize* known =
+        std::find_if(sizes.begin(), sizes.end(), [&](const NamedSize& s) { return *s.name == name; });
+    if (known == sizes.end())
+      sizes.push_back({&name, size, &v});
+    else
+      TD_CHECK(known->size == size, "the size \"{}\" is {} in input \"{}\" and {} in input \"{}\"", name,
+               known->size, known->by->name, size, v.name);
   }
 }
 
@@ -160,7 +172,7 @@ void check_values(const onnx::ImportedModel& model, const TensorList& inputs,
       fail("{} tensors were given; {} are needed: {}", inputs.size(), expected.size(),
            fmt::join(texts, ", "));
     }
-    std::map<std::string, std::pair<int64_t, std::string>> sizes;
+    NamedSizes sizes;
     for (size_t i = 0; i < inputs.size(); ++i) check_value(inputs[i], *expected[i], sizes);
   } catch (Error& e) {
     e.set_origin(std::filesystem::path(model.path).filename().string(), where);
