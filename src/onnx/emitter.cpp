@@ -284,6 +284,7 @@ bool Emitter::emit_standard(NodeProto& proto, const Graph& graph, GraphInference
                     value = cast(k.value, DType::i64);
                     return true;
                   },
+                  [&](int i) { return graph.spec(n.inputs[i]).dtype; },
                   [&](const Tensor& value) { return emit_constant(value, n.name + "_constant", to); }};
   try {
     for (const AttributeProto& a : written.attribute())

@@ -110,6 +110,8 @@ void layer_normalization(SavedNode& n) {
 
 void grid_sample(SavedNode& n) {
   TD_CHECK(n.node.outputs[0].shape.rank() == 4, "opset 17 samples two-dimensional grids only");
+  TD_CHECK(n.dtype(0) == n.dtype(1), "opset 17 has no GridSample of {} at positions of {}", n.dtype(0),
+           n.dtype(1));
   if (AttributeProto* mode = find(n.proto, "mode"))
     mode->set_s(mode->s() == "linear" ? "bilinear" : mode->s() == "cubic" ? "bicubic" : mode->s());
 }

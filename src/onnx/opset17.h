@@ -16,6 +16,8 @@ struct SavedNode {
   const Node& node;
   /// The integers of an input that is known now; false otherwise.
   std::function<bool(int input, Tensor& value)> known;
+  /// An input's element type.
+  std::function<DType(int input)> dtype;
   /// A constant as a value's name.
   std::function<std::string(const Tensor& value)> constant;
 };

@@ -292,9 +292,6 @@ struct ConvTranspose {
 
 // ---- the gradients' ops in terms of ONNX's own
 
-/// The integers of a parameter that is known; only graphs that leave their sizes open have others.
-Shape known_shape(const Tensor& shape) { return Shape(shape.to_vector<int64_t>()); }
-
 /// Attributes with the padding spelled out, and the windows themselves.
 ConvAttributes spelled_out(const ConvAttributes& a, const Windows& w) {
   ConvAttributes b = a;
@@ -310,8 +307,8 @@ ConvAttributes spelled_out(const ConvAttributes& a, const Windows& w) {
 }
 
 Tensors ConvInputGradient::decomposition(std::span<const Tensor> in, const Attributes& a) {
-  const Shape x = known_shape(in[2]);
-  const Windows w = windows_between(a, x, in[0].shape(), kernel_sizes(in[1].shape()));
+  const Windows w = windows_between(a, asked_shape(in[2]), in[0].shape(), kernel_sizes(in[1].shape()));
+  check_known(w);
   ConvTranspose::Attributes b;
   static_cast<ConvAttributes&>(b) = spelled_out(a, w);
   for (int d = max_spatial - w.rank; d < max_spatial; ++d)
@@ -324,22 +321,26 @@ Tensors ConvInputGradient::decomposition(std::span<const Tensor> in, const Attri
 // kernel.
 Tensors ConvWeightGradient::decomposition(std::span<const Tensor> in, const Attributes& a) {
   const Tensor &x = in[0], &dy = in[1];
-  const Shape shape = known_shape(in[2]);
+  const Shape shape = asked_shape(in[2]);
   const Windows w = windows_between(a, x.shape(), dy.shape(), kernel_sizes(shape));
+  check_known(w);
   ConvAttributes b = spelled_out(a, w);
   std::swap(b.strides, b.dilations);
-  Shape split{x.shape()[0], a.group, shape[1]}, joined{shape[1], a.group * x.shape()[0]};
-  Dims order{2, 1, 0}, exchanged{1, 0}, starts, ends, axes = spatial_axes(x.rank());
+  Dims order{2, 1, 0}, exchanged{1, 0}, starts, ends;
   for (int i = 2; i < x.rank(); ++i) {
-    split.push_back(x.shape()[i]);
-    joined.push_back(x.shape()[i]);
     order.push_back(i + 1);
     exchanged.push_back(i);
     starts.push_back(0);
     ends.push_back(shape[i]);
   }
-  const Tensor images = reshape(transpose(reshape(x, split), order), joined);
-  const Tensor sums = slice(convolved(b, images, transpose(dy, exchanged)), starts, ends, axes);
+  Tensor images = transpose(x, exchanged);
+  if (a.group > 1) {
+    const Tensor channels = slice(in[2], {1}, {2}), spatial = shape_of(x, 2);
+    const Tensor split = reshape(x, concat({shape_of(x, 0, 1), sizes({a.group}), channels, spatial}, 0));
+    images = reshape(transpose(split, order), concat({channels, sizes({-1}), spatial}, 0));
+  }
+  const Tensor sums =
+      slice(convolved(b, images, transpose(dy, exchanged)), starts, ends, spatial_axes(x.rank()));
   return {transpose(sums, exchanged)};
 }
 

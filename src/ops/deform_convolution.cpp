@@ -132,7 +132,7 @@ struct DeformConv : Composite {
     const Tensor grid =
         reshape(stack(coordinates, -1), concat({groups, numbers({-1}), ending, numbers({rank})}, 0));
     const Tensor images = reshape(x, concat({groups, shape_of(x, 1, 2) / a.offset_group, sizes}, 0));
-    Tensor columns = grid_sample(images, grid);
+    Tensor columns = cast(grid_sample(cast(images, exact), grid), x.dtype());
     if (has(4)) columns = columns * reshape(in[4], concat({groups, numbers({1, -1}), ending}, 0));
     // (batch, group, channels * taps, windows) times (group, outputs, channels * taps).
     const Tensor per_group = shape_of(w, 1, 2) * taps;

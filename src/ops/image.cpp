@@ -204,6 +204,30 @@ Windows column_windows(const ColumnAttributes& a, const Shape& x, std::span<cons
   return windows_over({.dilations = a.dilations, .pads = a.pads, .strides = a.strides}, x, block);
 }
 
+/// Where the elements of all windows lie in the padded image, row after row of the columns' matrix.
+Tensor places(const Windows& w) {
+  std::vector<int64_t> found;
+  for (int64_t tap = 0; tap < w.kernel_count(); ++tap)
+    for (int64_t window = 0; window < w.output_count(); ++window) {
+      int64_t at = 0, size = 1, k = tap, n = window;
+      for (int d = max_spatial - 1; d >= 0; --d) {
+        at += size * (k % w.kernel[d] * w.dilation[d] + n % w.output[d] * w.stride[d]);
+        size *= w.input[d] + w.before[d] + w.after[d];
+        k /= w.kernel[d];
+        n /= w.output[d];
+      }
+      found.push_back(at);
+    }
+  return from_range(found);
+}
+/// The windows' paddings times `sign`, as Pad takes them.
+Dims paddings(const Windows& w, int64_t sign) {
+  Dims pads;
+  for (const auto& side : {w.before, w.after})
+    for (int d = max_spatial - w.rank; d < max_spatial; ++d) pads.push_back(sign * side[d]);
+  return pads;
+}
+
 struct Im2Col {
   static constexpr std::string_view name = "Im2Col", domain = "ai.tandem";
   static constexpr uint32_t traits = moves_only;
@@ -235,6 +259,20 @@ struct Im2Col {
                               k.out<T>(0) + n * y[1] * y[2], y[2]);
       });
     });
+  }
+  /// The padded image's elements by index.
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    const Tensor& x = in[0];
+    const Shape block = asked_shape(in[1]);
+    const Windows w = column_windows(a, x.shape(), block);
+    check_known(w);
+    const Tensor padded = pad(x, paddings(w, 1), "constant", nullptr, spatial_axes(x.rank()));
+    const Tensor flat =
+        reshape(padded, concat({shape_of(x, 0, 2), reshape(reduce_prod(shape_of(padded, 2)), {1})}, 0));
+    const Tensor taken = gather(flat, places(w), 2);
+    return {reshape(
+        taken,
+        concat({shape_of(x, 0, 1), shape_of(x, 1, 2) * w.kernel_count(), integers({w.output_count()})}, 0))};
   }
   static Tensors gradient(const Gradient& g, const Attributes& a);
   static std::vector<Sample> samples() {
@@ -304,6 +342,25 @@ struct Col2Im {
       runtime::add_columns(w, 1, columns, count, 0, count, p);
       for (int64_t i = 0; i < plane; ++i) y[i] = T(p[i]);
     }
+  }
+  /// Added up by index in the padded image.
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    Shape image{1, 1}, padded;
+    for (int64_t d : asked_shape(in[1])) image.push_back(d);
+    const Windows w = column_windows(a, image, asked_shape(in[2]));
+    check_known(w);
+    int64_t area = 1;
+    for (int d = max_spatial - w.rank; d < max_spatial; ++d) {
+      padded.push_back(w.input[d] + w.before[d] + w.after[d]);
+      area *= padded.back();
+    }
+    const Tensor first = shape_of(in[0], 0, 1), channels = shape_of(in[0], 1, 2) / w.kernel_count();
+    const Tensor columns =
+        reshape(in[0], concat({first, channels, integers({w.kernel_count() * w.output_count()})}, 0));
+    const Tensor none = zeros(concat({first, channels, integers({area})}, 0), in[0].dtype());
+    const Tensor sums = scatter_elements(none, expand(places(w), shape_of(columns)), columns, 2, "add");
+    const Tensor whole = reshape(sums, concat({first, channels, integers(padded)}, 0));
+    return {pad(whole, paddings(w, -1), "constant", nullptr, spatial_axes(2 + w.rank))};
   }
   static Tensors gradient(const Gradient& g, const Attributes& a) {
     return {dispatch<Im2Col>(a, Operand(g.dy()), Operand(g.x(2))), {}, {}};

@@ -205,12 +205,7 @@ ConvOptions as_convolution(const Windows& w) {
 }
 
 /// (batch, channels, ...) as (batch * channels, 1, ...).
-Tensor single_channels(const Tensor& x) {
-  Shape shape = x.shape();
-  shape[0] *= shape[1];
-  shape[1] = 1;
-  return reshape(x, shape);
-}
+Tensor single_channels(const Tensor& x) { return reshape(x, concat({sizes({-1, 1}), shape_of(x, 2)}, 0)); }
 
 template <class A>
 Tensor ones_kernel(const A& a, DType dtype) {
@@ -231,11 +226,9 @@ struct SumPool {
   }
   static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
     const Windows w = pool_windows(a, in[0].shape());
+    check_known(w);
     const Tensor y = conv(single_channels(in[0]), ones_kernel(a, in[0].dtype()), nullptr, as_convolution(w));
-    Shape shape = y.shape();
-    shape[0] = in[0].shape()[0];
-    shape[1] = in[0].shape()[1];
-    return {reshape(y, shape)};
+    return {reshape(y, concat({shape_of(in[0], 0, 2), shape_of(y, 2)}, 0))};
   }
   static Tensors gradient(const Gradient& g, const Attributes& a);
   static std::vector<Sample> samples() {
@@ -263,13 +256,12 @@ struct SumPoolGradient {
     spread_sums(k, pool_windows(a, k.outputs[0].shape), Divisor::one);
   }
   static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
-    const Shape x(in[1].to_vector<int64_t>());
-    Shape joined = x;
-    joined[0] *= joined[1];
-    joined[1] = 1;
-    return {reshape(conv_input_gradient(single_channels(in[0]), ones_kernel(a, in[0].dtype()), joined,
-                                        as_convolution(pool_windows(a, x))),
-                    x)};
+    const Windows w = pool_windows(a, asked_shape(in[1]));
+    check_known(w);
+    const Tensor dy = single_channels(in[0]);
+    const Tensor joined = concat({shape_of(dy, 0, 2), slice(in[1], {2}, {INT64_MAX})}, 0);
+    return {
+        reshape(conv_input_gradient(dy, ones_kernel(a, in[0].dtype()), joined, as_convolution(w)), in[1])};
   }
   static Tensors gradient(const Gradient& g, const Attributes& a) {
     return {dispatch<SumPool>(a, Operand(g.dy())), {}};
@@ -334,8 +326,8 @@ struct AveragePoolGradient {
   }
   /// Each window's number divided by its count, then the sums' transpose.
   static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
-    const Shape x(in[1].to_vector<int64_t>());
-    const Windows w = pool_windows(a, x);
+    const Windows w = pool_windows(a, asked_shape(in[1]));
+    check_known(w);
     std::vector<double> counts(static_cast<size_t>(w.output_count()), 1.0);
     for (double& count : counts) count = 1 / count;
     divide(w, a.divisor(), counts.data());

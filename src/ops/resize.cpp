@@ -7,9 +7,11 @@
 #include "ops/elements.h"
 #include "ops/families.h"
 #include "ops/resize_filter.h"
+#include "ops/windows.h"
 #include "runtime/parallel.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/image.h"
+#include "tandem/ops/linear.h"
 #include "tandem/ops/math.h"
 #include "tandem/ops/shape.h"
 
@@ -316,11 +318,12 @@ struct Resize {
 struct ResizeGradient {
   static constexpr std::string_view name = "ResizeGradient", domain = "ai.tandem";
   using Attributes = ResizeAttributes;
+  // Those that Resize was not given are empty here.
   static constexpr std::array<InputDef, 5> inputs{{{"dY", types::floating},
                                                    {"shape", types::i64, 1, InputDef::parameter},
-                                                   {"roi", types::floating, 2, optional_parameter},
-                                                   {"scales", types::floating, 3, optional_parameter},
-                                                   {"sizes", types::i64, 1, optional_parameter}}};
+                                                   {"roi", types::floating, 2, InputDef::parameter},
+                                                   {"scales", types::floating, 3, InputDef::parameter},
+                                                   {"sizes", types::i64, 1, InputDef::parameter}}};
   static void infer(InferContext& c, const Attributes& a) {
     const Shape x = shape_parameter(c, 1), y = resized_shape(c, a, x, 2), &dy = c.shape(0);
     bool same = dy.rank() == y.rank();
@@ -338,28 +341,66 @@ struct ResizeGradient {
         resize_elements(a, axes, true, k.in<T>(0), dy.shape.element_count(), k.out<T>(0), count);
     });
   }
+  /// Each axis times the matrix of its weights.
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    const Shape x = asked_shape(in[1]);
+    TD_CHECK(x.is_static(), "it cannot be written as operations of ONNX's own while its sizes are unknown");
+    // Read as they are: operations would become part of the body.
+    const auto given = [&](size_t i) {
+      TD_CHECK(!in[i].is_symbolic(),
+               "it cannot be written as operations of ONNX's own while \"{}\" is unknown", inputs[i].name);
+      return in[i].size() > 0;
+    };
+    const auto view = [&](size_t i) {
+      TD_ASSERT(in[i].is_contiguous());
+      return View{in[i].impl()->data, in[i].dtype(), in[i].shape(), contiguous_strides(in[i].shape())};
+    };
+    Request request;
+    request.has_region = given(2);
+    if (request.has_region) request.region = read_numbers(view(2));
+    request.has_scales = given(3);
+    if (request.has_scales) request.scales = read_numbers(view(3));
+    request.has_sizes = given(4);
+    if (request.has_sizes) request.sizes = read_integers(view(4));
+    const auto axes = resized_axes(a, x, request);
+    Tensor y = in[0];
+    for (int d = 0; d < axes.size(); ++d) {
+      const ResizeFilter filter = resize_filter(a, axes[d]);
+      if (filter.is_identity(axes[d])) continue;
+      std::vector<double> weights(static_cast<size_t>(axes[d].output * axes[d].input), 0);
+      for (int64_t o = 0; o < axes[d].output; ++o)
+        for (int64_t t = 0; t < filter.taps && filter.index(o)[0] >= 0; ++t)
+          weights[static_cast<size_t>(o * axes[d].input + filter.index(o)[t])] += filter.weight(o)[t];
+      const Tensor matrix = cast(from_vector(std::move(weights), {axes[d].output, axes[d].input}), y.dtype());
+      y = moveaxis(matmul(moveaxis(y, d, -1), matrix), -1, d);
+    }
+    return {y};
+  }
   static Tensors gradient(const Gradient& g, const Attributes& a) {
-    const auto argument = [&](int i) { return g.has(i) ? Operand(g.x(i)) : Operand(); };
+    const auto argument = [&](int i) { return g.x(i).shape()[0] == 0 ? Operand() : Operand(g.x(i)); };
     Attributes linear = a;
     linear.extrapolation_value = 0;
     return {dispatch<Resize>(linear, Operand(g.dy()), argument(2), argument(3), argument(4)), {}, {}, {}, {}};
   }
   static std::vector<Sample> samples() {
     const Attributes cubic{.mode = "cubic"}, linear{.antialias = true, .mode = "linear"};
-    const Tensor none;
-    return {{{ramp({1, 1, 4, 6}), Tensor({1, 1, 2, 4}, DType::i64), none, Tensor({1.f, 1.f, 2.f, 1.5f})},
+    const Tensor none = zeros({0}), no_sizes = zeros({0}, DType::i64);
+    return {{{ramp({1, 1, 4, 6}), Tensor({1, 1, 2, 4}, DType::i64), none, Tensor({1.f, 1.f, 2.f, 1.5f}),
+              no_sizes},
              boxed(cubic)},
             {{ramp({1, 2, 3}), Tensor({1, 2, 5}, DType::i64), none, none, Tensor({1, 2, 3}, DType::i64)},
              boxed(linear)},
-            {{ramp({2, 4}), Tensor({2, 3}, DType::i64), none, Tensor({1.f, 1.4f})}, {}},
-            {{zeros({0, 4}), Tensor({0, 3}, DType::i64), none, Tensor({1.f, 1.4f})}, {}}};
+            {{ramp({2, 4}), Tensor({2, 3}, DType::i64), none, Tensor({1.f, 1.4f}), no_sizes}, {}},
+            {{zeros({0, 4}), Tensor({0, 3}, DType::i64), none, Tensor({1.f, 1.4f}), no_sizes}, {}}};
   }
 };
 
 Tensors Resize::gradient(const Gradient& g, const Attributes& a) {
-  const auto argument = [&](int i) { return g.has(i) ? Operand(g.x(i)) : Operand(); };
-  Tensors result{dispatch<ResizeGradient>(a, Operand(g.dy()), Operand(g.x().shape()), argument(1),
-                                          argument(2), argument(3))};
+  const auto argument = [&](int i, DType dtype) { return g.has(i) ? g.x(i) : zeros({0}, dtype); };
+  const Tensor roi = argument(1, DType::f32), scales = argument(2, DType::f32),
+               sizes = argument(3, DType::i64);
+  Tensors result{dispatch<ResizeGradient>(a, Operand(g.dy()), Operand(g.x().shape()), Operand(roi),
+                                          Operand(scales), Operand(sizes))};
   result.resize(g.input_count());
   return result;
 }

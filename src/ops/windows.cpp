@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ops/variable_impl.h"
+#include "tandem/ops/creation.h"
 
 namespace tandem {
 
@@ -196,6 +197,17 @@ WindowAttributes window_attributes(std::string_view auto_pad, const Dims& dilati
                                    const Dims& pads, const Dims& strides, int spatial) {
   return {Word(auto_pad), spread(dilations, spatial), spread(kernel_shape, spatial),
           spread_pads(pads, spatial), spread(strides, spatial)};
+}
+
+Shape asked_shape(const Tensor& shape) {
+  // While tracing, shape inference answers.
+  return zeros(shape, DType::boolean).shape();
+}
+
+void check_known(const Windows& w) {
+  for (int d = 0; d < max_spatial; ++d)
+    TD_CHECK(w.input[d] >= 0 && w.output[d] >= 0 && w.kernel[d] > 0,
+             "it cannot be written as operations of ONNX's own while its spatial sizes are unknown");
 }
 
 Dims spatial_axes(int rank) {

@@ -39,6 +39,10 @@ Dims spread_pads(const Dims& given, int spatial);
 /// Attributes with the numbers of options spread over the dimensions of x.
 WindowAttributes window_attributes(std::string_view auto_pad, const Dims& dilations, const Dims& kernel_shape,
                                    const Dims& pads, const Dims& strides, int spatial);
+/// The shape that a parameter asks for, for bodies of standard ops: unknown entries are symbols.
+Shape asked_shape(const Tensor& shape);
+/// Throws unless every spatial size is known, which bodies of standard ops need.
+void check_known(const runtime::Windows& w);
 /// Axes 2 and up of a tensor of this rank.
 Dims spatial_axes(int rank);
 
