@@ -172,4 +172,47 @@ TEST(Save, BranchesAndLoops) {
   expect_round_trip(loop, {Tensor({1.5f, 2.f})}, "a loop");
 }
 
+// Five steps, saved, five more here and there: the same losses, and the same variables in the end.
+TEST(Save, ATrainingStepGoesOnWhereItStopped) {
+  td::random::seed(3);
+  const td::Variable w(td::random::normal({6, 8}) * 0.3f, {.name = "w"}), b(td::zeros({8}), {.name = "b"}),
+      v(td::random::normal({8, 3}), {.name = "v"});
+  const td::Variable count(Tensor(0, td::int64), {.name = "count", .trainable = false});
+  const auto step = td::function([=](Tensor x, Tensor y) {
+    td::GradientTape tape;
+    const Tensor h = td::dropout(td::gelu(td::matmul(x, w) + b), 0.25, true);
+    const Tensor loss = td::mean(td::sparse_softmax_cross_entropy(td::matmul(h, v), y));
+    const TensorList d = tape.gradient(loss, std::vector<td::Variable>{w, b, v});
+    w.assign_sub(0.1f * d[0]);
+    b.assign_sub(0.1f * d[1]);
+    v.assign_sub(0.1f * d[2]);
+    count.assign_add(1);
+    return loss;
+  });
+  auto batch = [](uint64_t i) {
+    const td::Variable g = td::random::make_generator(i);
+    return std::pair(td::random::normal({16, 6}, 0, 1, td::float32, g),
+                     td::random::randint(0, 3, {16}, td::int64, g));
+  };
+  for (uint64_t i = 0; i < 5; ++i) step(batch(i).first, batch(i).second);
+  const Scratch file;
+  td::save(step, file.path, td::spec({-1, 6}), td::spec({-1}, td::int64));
+  checked(file.path);
+  const td::LoadedModel restored = td::load(file.path);
+  EXPECT_EQ(restored.outputs().size(), 1U);
+  ASSERT_EQ(restored.variables().size(), 5U);  // ours, and the generator that dropout draws from
+  for (uint64_t i = 5; i < 10; ++i) {
+    const auto [x, y] = batch(i);
+    expect_same_bits(i == 7 ? restored.run_eagerly({x, y}) : restored({x, y}), {step(x, y)},
+                     "loss " + std::to_string(i));
+  }
+  for (const td::Variable& mine : {w, b, v, count})
+    for (const td::Variable& theirs : restored.variables())
+      if (theirs.name() == mine.name()) expect_same_bits({theirs.value()}, {mine.value()}, mine.name());
+  // By names the state is the caller's.
+  const auto [x, y] = batch(10);
+  const auto results = restored.by_name({{"input", x}, {"input_1", y}, {"count", Tensor(41, td::int64)}});
+  EXPECT_EQ(results.at("count.next").item<int64_t>(), 42);
+}
+
 }  // namespace

@@ -38,7 +38,10 @@ class LoadedModel {
   /// What a call must give, in order.
   const std::vector<ModelValue>& inputs() const;
   const std::vector<ModelValue>& outputs() const;
-  /// Inputs with a default value; a call by names may give them, too.
+  /// The state of a function that td::save wrote: its Variables, as they were. A call reads and assigns them.
+  std::vector<Variable> variables() const;
+  /// Inputs with a default value, state among them. A call by names may give them, too: then a variable is
+  /// left alone, and its next value is among the results.
   const std::vector<ModelValue>& defaults() const;
 
   /// Runs it as an optimized graph. Errors: another number of tensors, dtypes, ranks or sizes than inputs()

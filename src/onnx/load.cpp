@@ -11,6 +11,7 @@
 #include "core/mapped_file.h"
 #include "core/tensor_impl.h"
 #include "onnx/importer.h"
+#include "onnx/state.h"
 #include "ops/dispatch.h"
 
 namespace tandem {
@@ -20,20 +21,55 @@ using TensorList = std::vector<Tensor>;
 namespace {
 
 using ModelFunction = Function<TensorList(TensorList)>;
-using SharedModel = std::shared_ptr<const onnx::ImportedModel>;
+
+/// A model with the Variables that its metadata pair up.
+struct ModelWithState {
+  struct Cell {
+    size_t place;  ///< among the defaults
+    int output;    ///< with the next value; -1: it is only read
+    Variable variable;
+  };
+  onnx::ImportedModel model;
+  std::vector<Cell> cells;
+  std::vector<ModelValue> outputs;  ///< without next values
+
+  const Cell* cell_of(size_t place) const {
+    const auto found =
+        std::find_if(cells.begin(), cells.end(), [&](const Cell& c) { return c.place == place; });
+    return found == cells.end() ? nullptr : &*found;
+  }
+  /// Whether an output is the next value of a variable that the caller has not replaced.
+  bool is_kept_back(size_t output, const std::vector<bool>& replaced) const {
+    return std::any_of(cells.begin(), cells.end(), [&](const Cell& c) {
+      return c.output == static_cast<int>(output) && !(c.place < replaced.size() && replaced[c.place]);
+    });
+  }
+};
+using SharedModel = std::shared_ptr<const ModelWithState>;
 
 // Inputs of so many integers or fewer may be what decides ranks.
 constexpr int64_t largest_deciding = 64;
 constexpr size_t most_variants = 32;
 
-/// Runs the model on its inputs, then those of its defaults that `replaced` marks.
-TensorList run_model(const onnx::ImportedModel& model, const TensorList& inputs,
-                     const std::vector<bool>& replaced) {
+/// Runs the model on its inputs, then those of its defaults that `replaced` marks. Variables get their next
+/// values, unless the caller has replaced them.
+TensorList run_model(const ModelWithState& m, const TensorList& inputs, const std::vector<bool>& replaced) {
+  const onnx::ImportedModel& model = m.model;
   TensorList all(inputs.begin(), inputs.begin() + static_cast<ptrdiff_t>(model.inputs.size()));
   size_t next = model.inputs.size();
-  for (size_t i = 0; i < model.default_values.size(); ++i)
-    all.push_back(i < replaced.size() && replaced[i] ? inputs[next++] : model.default_values[i]);
-  return onnx::run_body(model.body, all);
+  for (size_t i = 0; i < model.default_values.size(); ++i) {
+    const ModelWithState::Cell* cell = m.cell_of(i);
+    all.push_back(i < replaced.size() && replaced[i] ? inputs[next++]
+                  : cell                             ? cell->variable.value()
+                                                     : model.default_values[i]);
+  }
+  TensorList results = onnx::run_body(model.body, all), shown;
+  for (const ModelWithState::Cell& c : m.cells)
+    if (c.output >= 0 && m.is_kept_back(static_cast<size_t>(c.output), replaced))
+      c.variable.assign(results[static_cast<size_t>(c.output)]);
+  for (size_t i = 0; i < results.size(); ++i)
+    if (!m.is_kept_back(i, replaced)) shown.push_back(std::move(results[i]));
+  return shown;
 }
 
 /// The model as a graph. Where inputs decide ranks, as reduction axes that a caller gives, no graph fits all
@@ -199,36 +235,73 @@ std::string ModelValue::to_string() const {
       has_shape ? fmt::format("({}{})", fmt::join(sizes, ", "), sizes.size() == 1 ? "," : "") : "");
 }
 
+namespace {
+
+size_t place_of(const std::vector<ModelValue>& values, const std::string& name, const onnx::ImportedModel& m,
+                const char* what) {
+  const auto found =
+      std::find_if(values.begin(), values.end(), [&](const ModelValue& v) { return v.name == name; });
+  TD_CHECK(found != values.end(), ErrorCode::io, "{}: the metadata speak of a state \"{}\", which is no {}",
+           m.path, name, what);
+  return static_cast<size_t>(found - values.begin());
+}
+
+ModelWithState with_state(onnx::ImportedModel model) {
+  ModelWithState m;
+  for (const onnx::SavedState& s : onnx::read_states(model.metadata)) {
+    const size_t place = place_of(model.defaults, s.input, model, "input with a default");
+    const int output =
+        s.output.empty() ? -1 : static_cast<int>(place_of(model.outputs, s.output, model, "output"));
+    const ModelValue& input = model.defaults[place];
+    m.cells.push_back({place, output,
+                       Variable(model.default_values[place],
+                                {.name = s.input, .trainable = s.trainable, .shape = input.shape})});
+  }
+  m.model = std::move(model);
+  for (size_t i = 0; i < m.model.outputs.size(); ++i)
+    if (!m.is_kept_back(i, {})) m.outputs.push_back(m.model.outputs[i]);
+  return m;
+}
+
+}  // namespace
+
 LoadedModel LoadedModel::make(onnx::ImportedModel model, const FunctionOptions& options) {
   auto state = std::make_shared<State>();
-  state->model = std::make_shared<const onnx::ImportedModel>(std::move(model));
+  state->model = std::make_shared<const ModelWithState>(with_state(std::move(model)));
   state->options = options;
-  if (state->options.name.empty()) state->options.name = state->model->name;
+  if (state->options.name.empty()) state->options.name = state->model->model.name;
   state->graph = std::make_unique<GraphRunner>(state->model, state->options);
   return LoadedModel(std::move(state));
 }
 
-const std::vector<ModelValue>& LoadedModel::inputs() const { return state_->model->inputs; }
+const std::vector<ModelValue>& LoadedModel::inputs() const { return state_->model->model.inputs; }
 const std::vector<ModelValue>& LoadedModel::outputs() const { return state_->model->outputs; }
-const std::vector<ModelValue>& LoadedModel::defaults() const { return state_->model->defaults; }
-const std::string& LoadedModel::name() const { return state_->model->name; }
-const std::map<std::string, std::string>& LoadedModel::metadata() const { return state_->model->metadata; }
-const onnx::ImportedModel& LoadedModel::imported() const { return *state_->model; }
+const std::vector<ModelValue>& LoadedModel::defaults() const { return state_->model->model.defaults; }
+std::vector<Variable> LoadedModel::variables() const {
+  std::vector<Variable> list;
+  for (const ModelWithState::Cell& c : state_->model->cells) list.push_back(c.variable);
+  return list;
+}
+const std::string& LoadedModel::name() const { return state_->model->model.name; }
+const std::map<std::string, std::string>& LoadedModel::metadata() const {
+  return state_->model->model.metadata;
+}
+const onnx::ImportedModel& LoadedModel::imported() const { return state_->model->model; }
 const ModelFunction& LoadedModel::function() const { return state_->graph->graph(); }
 
 TensorList LoadedModel::operator()(const TensorList& inputs, Location where) const {
-  check_values(*state_->model, inputs, pointers_to(state_->model->inputs), where);
+  check_values(state_->model->model, inputs, pointers_to(state_->model->model.inputs), where);
   return state_->graph->run(inputs, where);
 }
 
 TensorList LoadedModel::run_eagerly(const TensorList& inputs, Location where) const {
-  check_values(*state_->model, inputs, pointers_to(state_->model->inputs), where);
+  check_values(state_->model->model, inputs, pointers_to(state_->model->model.inputs), where);
   return run_model(*state_->model, inputs, {});
 }
 
 std::map<std::string, Tensor> LoadedModel::by_name(const std::map<std::string, Tensor>& inputs,
                                                    Location where) const {
-  const onnx::ImportedModel& m = *state_->model;
+  const onnx::ImportedModel& m = state_->model->model;
   TensorList list;
   std::vector<const ModelValue*> expected = pointers_to(m.inputs);
   std::vector<bool> replaced;
@@ -272,7 +345,9 @@ std::map<std::string, Tensor> LoadedModel::by_name(const std::map<std::string, T
     results = variant.run(list, where);
   }
   std::map<std::string, Tensor> named;
-  for (size_t i = 0; i < results.size(); ++i) named[m.outputs[i].name] = results[i];
+  size_t next = 0;
+  for (size_t i = 0; i < m.outputs.size(); ++i)
+    if (!state_->model->is_kept_back(i, replaced)) named[m.outputs[i].name] = results[next++];
   return named;
 }
 

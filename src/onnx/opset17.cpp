@@ -4,6 +4,7 @@
 #include <array>
 
 #include "core/check.h"
+#include "core/tensor_impl.h"
 #include "onnx/attribute_proto.h"
 #include "onnx/dtypes.h"
 #include "onnx/tensor_proto.h"
@@ -108,6 +109,15 @@ void layer_normalization(SavedNode& n) {
   TD_CHECK(!stash || stash->i() == code_of(DType::f32), "opset 17 normalizes by way of float only");
 }
 
+/// Our two numbers are ONNX's tensor of one element.
+void constant_of_shape(SavedNode& n) {
+  const AttributeProto* given = find(n.proto, "bits");
+  const int64_t bits = given ? given->i() : 0;
+  const Tensor value = detail::from_bytes(&bits, n.node.outputs[0].dtype, 1, {1});
+  n.proto.clear_attribute();
+  write_attribute("value", value, *n.proto.add_attribute());
+}
+
 void grid_sample(SavedNode& n) {
   TD_CHECK(n.node.outputs[0].shape.rank() == 4, "opset 17 samples two-dimensional grids only");
   TD_CHECK(n.dtype(0) == n.dtype(1), "opset 17 has no GridSample of {} at positions of {}", n.dtype(0),
@@ -129,6 +139,7 @@ struct Row {
 constexpr std::array rows = {Row{"AveragePool", pool},
                              Row{"Cast", cast},
                              Row{"CastLike", cast},
+                             Row{"ConstantOfShape", constant_of_shape},
                              Row{"GridSample", grid_sample},
                              Row{"LayerNormalization", layer_normalization},
                              Row{"LpPool", lp_pool},

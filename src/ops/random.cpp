@@ -9,11 +9,13 @@
 #include "ops/dispatch.h"
 #include "ops/elements.h"
 #include "ops/families.h"
+#include "ops/random_bodies.h"
 #include "ops/variable_impl.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/indexing.h"
 #include "tandem/ops/logic.h"
 #include "tandem/ops/math.h"
+#include "tandem/ops/reduce.h"
 #include "tandem/ops/shape.h"
 
 namespace tandem {
@@ -65,6 +67,13 @@ struct DrawCounter : NotDifferentiable {
       out[1] = scalar(counter);
       return;
     }
+  }
+  // Of an op that reads and writes a variable: its value is the last input, its next value the last result.
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes&) {
+    const Tensor &state = in[2], count = reduce_prod(in[0], {0}) * reshape(in[1], Dims());
+    const Tensor key = gather(state, Tensor(0, DType::i64)), counter = gather(state, Tensor(1, DType::i64));
+    const Tensor next = cast(counter, DType::i64) + div(count + 3, 4);
+    return {key, counter, stack({key, cast(next, DType::u64)})};
   }
   static std::vector<Sample> samples() {
     // A shape without elements takes nothing, so that every run gives the same.
@@ -168,6 +177,11 @@ struct PhiloxUniform : NotDifferentiable {
     const Value r = rounded(x, a.dtype);
     return minimum(r, constant_like(r, last));
   }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    const Tensor x = unit_interval(in[0], in[1], in[2], a.dtype) * (a.high - a.low) + a.low;
+    const double last = a.low < a.high ? std::max(below(a.high, a.dtype), a.low) : a.low;
+    return {minimum(cast(x, a.dtype), last)};
+  }
   static std::vector<Sample> samples() {
     const Attributes wide{-2, 3, DType::f64}, half{0, 1, DType::f16}, brain{1, 2, DType::bf16};
     return {{sample_inputs({2, 3}), {}},       {sample_inputs({3, 5}), boxed(wide)},
@@ -205,6 +219,20 @@ struct PhiloxNormal : NotDifferentiable {
       angle = convert(upper_bits(random_word(key, counter, 2, 1), 24), DType::f32) * 0x1p-24;
     }
     return sqrt(log(radius) * -2.0) * cos(angle * two_pi) * a.stddev + a.mean;
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    constexpr double two_pi = 6.283185307179586476925;
+    const bool wide = a.dtype == DType::f64;
+    const Tensor words = random_words(in[0], in[1], in[2], wide ? 4 : 2);
+    const auto wide_word = [&](int64_t column) {
+      const Tensor high = upper_bits(random_word(words, column), 27);
+      return cast(high * (int64_t{1} << 26) + upper_bits(random_word(words, column + 1), 26), DType::f64);
+    };
+    const Tensor radius =
+        wide ? (wide_word(0) + 1) * 0x1p-53 : cast(random_word(words, 0), DType::f32) * 0x1p-32 + 0x1p-33;
+    const Tensor angle =
+        wide ? wide_word(2) * 0x1p-53 : cast(upper_bits(random_word(words, 1), 24), DType::f32) * 0x1p-24;
+    return {cast(sqrt(log(radius) * -2.0) * cos(angle * two_pi) * a.stddev + a.mean, a.dtype)};
   }
   static std::vector<Sample> samples() {
     const Attributes wide{-2, 3, DType::f64}, half{0, 1, DType::f16};
@@ -254,6 +282,19 @@ struct PhiloxIntegers : NotDifferentiable {
         fmod(long_word(key, counter), k.constant_bits(DType::u64, range)) + k.constant_bits(DType::u64, low);
     return convert(bitcast(x, DType::i64), a.dtype);
   }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    const auto range = static_cast<uint64_t>(a.high) - static_cast<uint64_t>(a.low);
+    const Tensor words = random_words(in[0], in[1], in[2], 2);
+    const Tensor high = random_word(words, 0), low = random_word(words, 1);
+    // Small ranges need no 64 bits: the remainder of the upper word's share, and of the whole.
+    if (range <= uint64_t{1} << 31) {
+      const auto n = static_cast<int64_t>(range);
+      return {cast(mod(mod(high, n) * ((int64_t{1} << 32) % n) + low, n) + a.low, a.dtype)};
+    }
+    const Tensor whole =
+        cast(high, DType::u64) * Tensor(uint64_t{1} << 32, DType::u64) + cast(low, DType::u64);
+    return {cast(cast(mod(whole, Tensor(range, DType::u64)), DType::i64) + a.low, a.dtype)};
+  }
   static std::vector<Sample> samples() {
     const Attributes bytes{-128, 128, DType::i8}, all{INT64_MIN, INT64_MAX, DType::i64},
         large{0, 1000, DType::u16};
@@ -280,6 +321,9 @@ struct PhiloxBernoulli : NotDifferentiable {
   }
   static Value expression(Value key, Value counter, Value p) {
     return less(unit_interval(key, counter, DType::f32), convert(p, DType::f32));
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
+    return {less(unit_interval(in[0], in[1], in[3], DType::f32), cast(in[2], DType::f32))};
   }
   static std::vector<Sample> samples() {
     const auto with_p = [](Tensor p, std::initializer_list<int64_t> shape) {
