@@ -363,10 +363,13 @@ std::string Emitter::function_for(const Graph& graph, GraphInference& inference,
   if (stateful)
     arguments.push_back(
         trace.add_input("state", n.attributes.as<VariableAttributes>().variable->load().spec()));
-  {
+  try {
     const ModeScope scope(&trace);
     for (const Tensor& t : n.op->decomposition(arguments, n.attributes.get()))
       trace.graph.outputs.push_back(trace.value_of(t, n.where));
+  } catch (const Error& e) {
+    // Some bodies need to know more than a dynamic shape or an axis among the inputs says.
+    fail("it cannot be written as operations of opset {}: {}", saved_opset, e.message());
   }
   optimize(trace.graph);
 
