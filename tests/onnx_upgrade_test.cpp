@@ -106,6 +106,13 @@ std::vector<Case> cases() {
        {{"height_scale", 2.0}, {"width_scale", 1.0}},
        concat({image(), image()}, 2)},
       {10, "Resize", {image(), Tensor({1.f, 1.f, 2.f, 1.f})}, {}, concat({image(), image()}, 2)},
+      {11,
+       "Resize",
+       {Tensor({{1.f, 2.f, 3.f, 4.f}}), zeros({0}), Tensor({1.f, 0.5f})},
+       {{"coordinate_transformation_mode", std::string("tf_half_pixel_for_nn")},
+        {"nearest_mode", std::string("floor")}},
+       Tensor({{2.f, 4.f}})},
+      {1, "GlobalLpPool", {Tensor({{{3.f, 4.f}}})}, {{"p", 2.0}}, Tensor({{{5.f}}})},
       {17, "Constant", {}, {{"value_ints", List{1, 2}}}, Tensor({1, 2}, int64)},
       {17, "Constant", {}, {{"value_float", 0.5}}, Tensor(0.5f)},
   };

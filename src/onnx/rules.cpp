@@ -141,6 +141,21 @@ void upsample_as_resize(NodeDraft& n) {
   text("nearest_mode", "floor");
 }
 
+// A mode that opset 13 dropped: positions half an element further on than those of half_pixel, which other
+// roundings make up for.
+void shifted_nearest(NodeDraft& n) {
+  if (n.attributes.text("coordinate_transformation_mode", "") != "tf_half_pixel_for_nn") return;
+  const std::string rounding = n.attributes.text("nearest_mode", "round_prefer_floor");
+  const bool down = rounding == "floor";
+  TD_CHECK(n.attributes.text("mode", "nearest") == "nearest" && (down || rounding == "round_prefer_floor"),
+           "coordinate_transformation_mode \"tf_half_pixel_for_nn\" is supported for mode \"nearest\" and "
+           "nearest_mode \"floor\" or \"round_prefer_floor\" only");
+  n.set("coordinate_transformation_mode").set_s("half_pixel");
+  AttributeProto& a = n.set("nearest_mode");
+  a.set_type(AttributeProto::STRING);
+  a.set_s(down ? "round_prefer_ceil" : "ceil");
+}
+
 // Before opset 14 the number of outputs, and before 7 is_test, says what training_mode says now.
 void batch_normalization_mode(NodeDraft& n) {
   const bool training = n.version < 7 ? n.attributes.integer("is_test", 0) == 0 : n.output_count > 1;
@@ -255,6 +270,7 @@ constexpr Rule rules[] = {
     drop("GRU", 6, "output_sequence"),
     drop("LSTM", 6, "output_sequence"),
     custom("LpPool", 1, whole_norm_order),
+    custom("GlobalLpPool", 1, whole_norm_order),
     text("GridSample", 19, "mode", "bilinear", "linear"),
     text("GridSample", 19, "mode", "bicubic", "cubic"),
     custom("ConstantOfShape", newest_opset, constant_as_bits),
@@ -265,6 +281,7 @@ constexpr Rule rules[] = {
     composed("GroupNormalization", 20, scale_by_group),
     // Other operators.
     renamed("Scatter", newest_opset, "ScatterElements"),
+    custom("Resize", 12, shifted_nearest),
     custom("Resize", 10, upsample_as_resize),  // before Upsample becomes one
     custom("Upsample", newest_opset, upsample_as_resize),
     composed("Resize", newest_opset, empty_is_left_out),
