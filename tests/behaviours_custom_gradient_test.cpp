@@ -45,6 +45,14 @@ TEST(Behaviour, G_14_ForbiddenGradients) {
   EXPECT_EQ(
       message_of([&] { tape.gradient(labels * 3, x); }),
       "prevent_gradient: labels are data (behaviours_custom_gradient_test.cpp:" + std::to_string(line) + ")");
+  // In a function too: one of its results may be forbidden while another is used.
+  auto f = td::function([](td::Tensor t) { return std::pair(td::prevent_gradient(t * 2, "no"), t * 3); });
+  td::GradientTape outside({.persistent = true});
+  outside.watch(x);
+  const auto [forbidden, allowed] = f(x);
+  EXPECT_EQ(outside.gradient(allowed, x).to_vector<float>(), (Floats{3, 3}));
+  EXPECT_TRUE(
+      contains(message_of([&, first = forbidden] { outside.gradient(first, x); }), "prevent_gradient: no ("));
 }
 
 TEST(Behaviour, G_32_RulesCaptureWhatTheirBodyComputed) {

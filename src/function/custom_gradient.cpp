@@ -44,8 +44,12 @@ void record_rule(CustomRule& rule, std::vector<Tensor>& inputs,
     throw;
   } catch (...) {
     // As in eager code, a rule that fails matters to those who go back through it.
-    rule.gradients = [failure = std::current_exception()](const Gradient&) -> Found {
-      std::rethrow_exception(failure);
+    const int gradients = rule.arguments + static_cast<int>(rule.variables.size());
+    rule.gradients = [failure = std::current_exception(), gradients](const Gradient& g) {
+      Found all;
+      for (int i = 1; i <= gradients; ++i)
+        all.push_back(g.needs(i) ? failed_gradient(g.x(i), failure) : Tensor());
+      return all;
     };
     return;
   }

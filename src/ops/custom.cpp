@@ -34,6 +34,25 @@ struct StopGradient : NotDifferentiable {
   static std::vector<Sample> samples() { return {{{Tensor({1.f, -2.f})}, {}}}; }
 };
 
+struct FailedGradient : NotDifferentiable {
+  static constexpr std::string_view name = "FailedGradient", domain = "ai.tandem";
+  struct Attributes {
+    std::exception_ptr failure;
+    static constexpr auto fields() { return std::tuple{}; }
+    static constexpr bool opaque = true;
+    bool operator==(const Attributes&) const = default;
+  };
+  static constexpr uint32_t traits = effect;
+  static constexpr std::array<InputDef, 1> inputs{{{"like"}}};
+  static void infer(InferContext& c) { c.output(c.dtype(0), c.shape(0)); }
+  static void run_tensors(const Attributes& a, std::span<const Tensor>, std::span<Tensor>) {
+    std::rethrow_exception(a.failure);
+  }
+  static std::vector<Sample> samples() {
+    return {};
+  }  // no op of the table: nothing of it can be written down
+};
+
 struct PreventGradient {
   static constexpr std::string_view name = "PreventGradient", domain = "ai.tandem";
   static constexpr uint32_t traits = pass_through;
@@ -48,8 +67,11 @@ struct PreventGradient {
     return true;
   }
   static Tensors decomposition(std::span<const Tensor> in, const Attributes&) { return {identity(in[0])}; }
-  static Tensors gradient(const Gradient&, const Attributes& a) {
-    fail(ErrorCode::not_differentiable, "{}", a.message);
+  static Tensors gradient(const Gradient& g, const Attributes& a) {
+    Error e(ErrorCode::not_differentiable, a.message);
+    e.set_origin("prevent_gradient", location_of({}));
+    if (g.dy().is_symbolic()) return {failed_gradient(g.x(), std::make_exception_ptr(e))};
+    throw e;
   }
   static std::vector<Sample> samples() { return {{{Tensor({1.f, -2.f})}, {}, false}}; }
 };
@@ -121,6 +143,10 @@ Tensor prevent_gradient(const Operand& x, std::string_view message) {
 }
 
 Tensor fence(const Tensor& x, const Tensor& after) { return dispatch<Fence>({}, Operand(x), Operand(after)); }
+
+Tensor failed_gradient(const Tensor& x, std::exception_ptr failure) {
+  return dispatch<FailedGradient>({std::move(failure)}, Operand(x));
+}
 
 Tensor apply_custom_gradient(std::shared_ptr<const CustomRule> rule, std::span<const Tensor> inputs) {
   const CustomGradientAttributes a{std::move(rule)};

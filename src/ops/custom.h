@@ -1,6 +1,7 @@
 #pragma once
 // The ops behind custom_gradient and recompute.
 
+#include <exception>
 #include <functional>
 #include <memory>
 
@@ -30,5 +31,9 @@ Tensor apply_custom_gradient(std::shared_ptr<const CustomRule> rule, std::span<c
 /// The value of x, computed no earlier than `after` and never taken for x itself: what is computed from it is
 /// not merged with what was computed from x.
 Tensor fence(const Tensor& x, const Tensor& after);
+
+/// In a trace: a tensor like x whose computation throws `failure`. A way back is recorded for more than will
+/// be asked of it; only one that runs may fail.
+Tensor failed_gradient(const Tensor& x, std::exception_ptr failure);
 
 }  // namespace tandem

@@ -469,7 +469,8 @@ const Variable& generator() {
 }
 
 Variable make_generator(uint64_t seed, Location where) {
-  return Variable([&] { return state_of(seed, 0); }, {.name = "generator", .trainable = false}, where);
+  return Variable([&] { return state_of(seed, 0); },
+                  {.name = "generator", .trainable = false, .unique_name = false}, where);
 }
 
 void seed(uint64_t seed, Location where) { generator().assign(Operand(state_of(seed, 0), where)); }
