@@ -6,6 +6,7 @@
 #include "compiler/pass.h"
 #include "compiler/passes/passes.h"
 #include "compiler/rules.h"
+#include "function/function_core.h"
 #include "graph/verify.h"
 #include "ops/variable_impl.h"
 #include "tandem/tandem.h"
@@ -530,4 +531,190 @@ TEST(Pipeline, RunsOnEmptyGraphs) {
   td::Graph g;
   td::optimize(g, {.verify = true});
   EXPECT_TRUE(g.nodes.empty());
+}
+
+// ---- branches and loops
+
+namespace {
+
+using Values = std::vector<td::Tensor>;
+
+/// What tracing `body` records for arguments like these, constants folded.
+td::Graph traced(const std::function<Values(Values)>& body, const Values& arguments) {
+  td::Function<Values(Values)> f(body);
+  f.prepare(arguments);
+  td::Graph graph = f.core().traces()[0]->recorded;
+  td::passes::fold_constants(graph);
+  return graph;
+}
+
+std::string text_of(const td::Graph& graph) { return td::to_text(graph, {.locations = false}); }
+
+/// What is left after the pass, folding and pruning; the results stay the same.
+std::string left_of(const td::Graph& before) {
+  td::Graph after = before;
+  while (run_pass(td::passes::dead_branches, after)) td::passes::fold_constants(after);
+  expect_same_results(before, after);
+  td::passes::prune(after);
+  return text_of(after);
+}
+
+const td::Tensor two({1.f, 2.f});
+td::Tensor has_two(const td::Tensor& x) { return td::equal(td::size_of(x), 2); }
+
+}  // namespace
+
+TEST(DeadBranches, AConstantPredicateLeavesTheBranchTaken) {
+  for (const bool taken : {true, false})
+    EXPECT_EQ(left_of(traced(
+                  [&](Values x) -> Values {
+                    const td::Tensor p = taken ? has_two(x[0]) : td::logical_not(has_two(x[0]));
+                    return {td::cond(
+                        p, [&] { return -x[0]; }, [&] { return td::exp(x[0]); })};
+                  },
+                  {two})),
+              std::string("graph(x: float32(2,)) {\n") +
+                  (taken ? "  %neg = Neg(%x) : float32(2,)\n  return %neg\n}\n"
+                         : "  %exp = Exp(%x) : float32(2,)\n  return %exp\n}\n"));
+}
+
+TEST(DeadBranches, AnUnknownPredicateKeepsBoth) {
+  const td::Graph graph = traced(
+      [](Values x) -> Values {
+        return {td::cond(
+            td::sum(x[0]) > 0, [&] { return -x[0]; }, [&] { return td::exp(x[0]); })};
+      },
+      {two});
+  td::Graph after = graph;
+  EXPECT_FALSE(run_pass(td::passes::dead_branches, after));
+}
+
+TEST(DeadBranches, EffectsOfTheBranchTakenStayInOrder) {
+  const td::Variable v(two, {.name = "v"});
+  const td::Graph graph = traced(
+      [&](Values x) -> Values {
+        v.assign(x[0]);
+        td::cond(
+            has_two(x[0]), [&] { v.assign(v * 2); }, [&] { v.assign(v * 3); });
+        v.assign(v + 1);
+        return {};
+      },
+      {two});
+  td::Graph after = graph;
+  EXPECT_TRUE(run_pass(td::passes::dead_branches, after));
+  EXPECT_EQ(text_of(after),
+            "graph(x: float32(2,)) {\n"
+            "  %assign_variable = AssignVariable(%x) {variable=\"v\"}\n"
+            "  %read_variable_1 = ReadVariable {variable=\"v\"} : float32(2,)\n"
+            "  %constant_4 = Constant {value=float32()[2]} : float32()\n"
+            "  %mul = Mul(%read_variable_1, %constant_4) : float32(2,)\n"
+            "  %assign_variable_2 = AssignVariable(%mul) {variable=\"v\"}\n"
+            "  %read_variable = ReadVariable {variable=\"v\"} : float32(2,)\n"
+            "  %constant_1 = Constant {value=float32()[1]} : float32()\n"
+            "  %add = Add(%read_variable, %constant_1) : float32(2,)\n"
+            "  %assign_variable_1 = AssignVariable(%add) {variable=\"v\"}\n"
+            "  return\n"
+            "}\n");
+}
+
+TEST(DeadBranches, BranchesInBranches) {
+  EXPECT_EQ(left_of(traced(
+                [](Values x) -> Values {
+                  return {td::cond(
+                      has_two(x[0]),
+                      [&] {
+                        return td::cond(
+                            has_two(x[0]), [&] { return -x[0]; }, [&] { return td::exp(x[0]); });
+                      },
+                      [&] { return x[0]; })};
+                },
+                {two})),
+            "graph(x: float32(2,)) {\n"
+            "  %neg = Neg(%x) : float32(2,)\n"
+            "  return %neg\n"
+            "}\n");
+}
+
+// Sizes that hang on data in two bodies are not the same size.
+TEST(DeadBranches, SizesOfTwoBodiesStayApart) {
+  const auto count = [](const td::Tensor& p, const td::Tensor& x) {
+    return td::cond(
+        p, [&] { return td::nonzero(x); }, [&] { return td::nonzero(-x); });
+  };
+  td::Graph graph = traced(
+      [&](Values x) -> Values {
+        return {td::concat({count(has_two(x[0]), x[0]), count(has_two(x[0]), x[0] - 1)}, 1)};
+      },
+      {two});
+  EXPECT_TRUE(run_pass(td::passes::dead_branches, graph));
+  std::set<int64_t> sizes;
+  for (const td::Node& n : graph.nodes)
+    if (n.op->has(td::dynamic_shape)) sizes.insert(n.outputs[0].shape[1]);
+  EXPECT_EQ(sizes.size(), 2u);
+}
+
+TEST(DeadBranches, ABranchWhoseResultNothingUses) {
+  const td::Variable v(two, {.name = "v"});
+  const auto nodes = [&](bool writes) {
+    td::Graph graph = traced(
+        [&](Values x) -> Values {
+          td::cond(
+              td::sum(x[0]) > 0,
+              [&] {
+                if (writes) v.assign(x[0]);
+                return x[0] + v;
+              },
+              [&] { return x[0]; });
+          return {x[0]};
+        },
+        {two});
+    run_pass(td::passes::dead_branches, graph);
+    td::passes::prune(graph);
+    return graph.nodes.size();
+  };
+  EXPECT_EQ(nodes(false), 1u);
+  EXPECT_GT(nodes(true), 1u);
+}
+
+namespace {
+
+/// Doubles until the limit; the limit may hang on the shape only.
+Values doubled(const Values& x, const td::Tensor& limit, int64_t most = -1) {
+  td::WhileOptions options;
+  options.maximum_iterations = most;
+  return {std::get<1>(td::while_loop([&](td::Tensor i, td::Tensor) { return i < limit; },
+                                     [](td::Tensor i, td::Tensor y) { return std::tuple(i + 1, y * 2); },
+                                     std::tuple(td::Tensor(2, td::int64), x[0]), options))};
+}
+
+}  // namespace
+
+TEST(DeadBranches, ALoopThatCannotBeginGivesItsFirstValues) {
+  const std::string unchanged = "graph(x: float32(2,)) {\n  return %x\n}\n";
+  EXPECT_EQ(left_of(traced([](Values x) { return doubled(x, td::size_of(x[0])); }, {two})), unchanged);
+  EXPECT_EQ(
+      left_of(traced([](Values x) { return doubled(x, td::cast(td::sum(x[0]), td::int64), 0); }, {two})),
+      unchanged);
+}
+
+TEST(DeadBranches, ALoopOfOneIterationIsItsBody) {
+  EXPECT_EQ(left_of(traced([](Values x) { return doubled(x, td::size_of(x[0]) + 5, 1); }, {two})),
+            "graph(x: float32(2,)) {\n"
+            "  %constant_4 = Constant {value=float32()[2]} : float32()\n"
+            "  %mul = Mul(%x, %constant_4) : float32(2,)\n"
+            "  return %mul\n"
+            "}\n");
+}
+
+TEST(DeadBranches, LoopsThatMayBeginStay) {
+  const td::Variable v(td::Tensor(0, td::int64), {.name = "v"});
+  const std::function<Values(Values)> bodies[] = {
+      [](Values x) { return doubled(x, td::cast(td::sum(x[0]), td::int64)); },
+      [](Values x) { return doubled(x, td::size_of(x[0]) + 5); },
+      [&](Values x) { return doubled(x, v); },  // the variable may change
+  };
+  for (const auto& body : bodies) {
+    td::Graph graph = traced(body, {two});
+    EXPECT_FALSE(run_pass(td::passes::dead_branches, graph));
+  }
 }

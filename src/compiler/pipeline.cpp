@@ -14,6 +14,7 @@ constexpr Pass pipeline[] = {
     {"prune", passes::prune},                    // what nothing needs
     {"bypass", passes::bypass},                  // what does nothing
     {"fold_constants", passes::fold_constants},  // what is known now
+    {"dead_branches", passes::dead_branches},    // branches that are never taken
     {"refine_sizes", passes::refine_sizes},      // sizes that this makes known
     {"simplify_moves", passes::simplify_moves},  // movers and casts that cancel or combine
     {"algebra", passes::algebra},                // exact rules

@@ -1,5 +1,7 @@
 #include "compiler/rebuild.h"
 
+#include <map>
+
 #include "ops/dispatch.h"
 
 namespace tandem {
@@ -66,9 +68,56 @@ void Rebuild::release(int32_t id) {
     const Node& n = graph_.node(dead.back());
     dead.pop_back();
     if (must_run(n)) continue;
-    for (ValueRef v : n.inputs)
-      if (v.present() && --uses_[static_cast<size_t>(v.node)] == 0) dead.push_back(v.node);
+    release_inputs(static_cast<int32_t>(&n - graph_.nodes.data()), dead);
   }
+}
+
+void Rebuild::release_inputs(int32_t id, std::vector<int32_t>& dead) {
+  for (ValueRef v : graph_.node(id).inputs)
+    if (v.present() && --uses_[static_cast<size_t>(v.node)] == 0) dead.push_back(v.node);
+}
+
+std::vector<ValueRef> Rebuild::add_body(const Graph& body, std::span<const ValueRef> arguments) {
+  std::map<ValueRef, ValueRef> here;
+  std::map<int64_t, int64_t> sizes;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    const ValueRef input{body.inputs[i], 0};
+    here[input] = arguments[i];
+    const Shape &inside = body.spec(input).shape, &outside = spec(arguments[i]).shape;
+    for (int d = 0; d < inside.rank(); ++d)
+      if (is_symbol(inside[d])) sizes.try_emplace(inside[d], outside[d]);
+  }
+  for (size_t i = 0; i < body.nodes.size(); ++i) {
+    const Node& n = body.nodes[i];
+    if (n.op->has(is_input)) continue;
+    SmallVector<ValueRef, 4> inputs;
+    for (ValueRef v : n.inputs) inputs.push_back(v.present() ? here.at(v) : v);
+    SmallVector<Spec, 4> specs;
+    for (Spec s : n.outputs) {
+      for (int64_t& d : s.shape)
+        if (is_symbol(d)) {
+          if (!sizes.contains(d)) sizes[d] = graph_.fresh_symbol();
+          d = sizes[d];
+        }
+      specs.push_back(s);
+    }
+    const int32_t id = graph_.add(*n.op, n.attributes, inputs, specs, n.where, n.name);
+    uses_.push_back(0);
+    for (ValueRef v : inputs)
+      if (v.present()) ++uses_[static_cast<size_t>(v.node)];
+    for (int k = 0; k < n.outputs.size(); ++k) here[{static_cast<int32_t>(i), k}] = {id, k};
+  }
+  std::vector<ValueRef> results;
+  for (ValueRef v : body.outputs) results.push_back(v.present() ? here.at(v) : v);
+  return results;
+}
+
+void Rebuild::drop_last() {
+  std::vector<int32_t> dead;
+  release_inputs(last_, dead);
+  for (int32_t id : dead) release(id);
+  dropped_.push_back(last_);
+  changed_ = true;
 }
 
 std::optional<int32_t> Rebuild::add(const OpDef& op, const AttributeBox& attributes,
@@ -114,6 +163,11 @@ bool Rebuild::finish(Graph& target) {
   for (ValueRef v : old_.outputs)
     graph_.outputs.push_back(
         v.present() ? now_[first_value_[static_cast<size_t>(v.node)] + static_cast<size_t>(v.output)] : v);
+  if (!dropped_.empty()) {
+    std::vector<bool> keep(graph_.nodes.size(), true);
+    for (int32_t id : dropped_) keep[static_cast<size_t>(id)] = false;
+    graph_.compact(keep);
+  }
   drop_dead_nodes(graph_);
   target = std::move(graph_);
   return true;

@@ -34,6 +34,11 @@ class Rebuild {
   ValueRef add_constant(const Tensor& value, Location where);
   /// The shape as an int64 constant. It must be static, but for -1.
   ValueRef add_shape(const Shape& shape, Location where);
+  /// Appends the nodes of a body, effects included, in which `arguments` stand for its inputs; its results.
+  /// Symbols of the body become those of the arguments, or new ones.
+  std::vector<ValueRef> add_body(const Graph& body, std::span<const ValueRef> arguments);
+  /// Drops the node copied last although it has effects: all its outputs were replaced.
+  void drop_last();
   /// Forgets nodes from `first` on, which nothing uses yet.
   void forget(int32_t first);
   /// Gives the node copied last another input.
@@ -50,6 +55,7 @@ class Rebuild {
 
  private:
   void release(int32_t id);
+  void release_inputs(int32_t id, std::vector<int32_t>& dead);
 
   const Graph& old_;
   Graph graph_;
@@ -60,6 +66,7 @@ class Rebuild {
   std::vector<int> uses_;            // by new node
   size_t next_ = 0;
   int32_t last_ = -1;  // the copy of node next_ - 1
+  std::vector<int32_t> dropped_;
   bool changed_ = false;
 };
 

@@ -4,28 +4,13 @@
 #include <functional>
 #include <vector>
 
-#include "graph/graph.h"
-#include "ops/structured.h"
+#include "graph/bodies.h"
 
 namespace tandem {
 
-class RunnableBody : public Structured {
+class RunnableBody : public GraphBodies {
  public:
   virtual void run(std::span<const Tensor> inputs, std::span<Tensor> outputs) = 0;
-
-  enum class Kind {
-    call,      ///< one graph, of the op's inputs
-    branches,  ///< then and else, of the op's inputs after the predicate
-    loop,      ///< condition and body, of the op's inputs: first those that change, then captured ones
-  };
-  struct View {
-    Kind kind = Kind::call;
-    std::vector<const Graph*> graphs = {};
-    int loop_variables = 0;
-    int64_t maximum_iterations = -1;  ///< -1: no limit
-  };
-  /// What is inside, for whoever writes it down.
-  virtual View view() const = 0;
 };
 
 namespace detail {

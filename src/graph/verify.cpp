@@ -158,13 +158,6 @@ class Verifier {
 
 constexpr uint32_t ordered = effect | reads_variable | writes_variable;
 
-std::vector<std::pair<std::string, bool>> effects_of(const Graph& graph) {
-  std::vector<std::pair<std::string, bool>> effects;
-  for (const Node& n : graph.nodes)
-    if (n.op->traits & ordered) effects.emplace_back(n.name, must_run(n) || n.op->has(writes_variable));
-  return effects;
-}
-
 std::vector<Spec> specs_of(const Graph& graph, const std::vector<ValueRef>& values) {
   std::vector<Spec> specs;
   for (ValueRef v : values) specs.push_back(v.present() ? graph.spec(v) : Spec());
@@ -181,6 +174,16 @@ std::vector<ValueRef> inputs_of(const Graph& graph) {
 
 void verify(const Graph& graph, std::string_view after, bool may_fail) {
   Verifier(graph, after, may_fail).run();
+}
+
+std::vector<Interface::Effect> Interface::effects_of(const Graph& graph) {
+  std::vector<Effect> effects;
+  for (const Node& n : graph.nodes)
+    if (n.op->traits & ordered) {
+      const bool bodies = n.op->has(tandem::has_bodies);
+      effects.push_back({n.name, !bodies && (must_run(n) || n.op->has(writes_variable)), bodies});
+    }
+  return effects;
 }
 
 Interface::Interface(const Graph& graph)
@@ -204,17 +207,25 @@ void Interface::check(const Graph& graph, std::string_view after) const {
     if (!fits) complain(fmt::format("result {} is {}; it was {}", i, to_text(is), to_text(was)));
   }
   size_t at = 0;
-  for (const auto& [name, must_stay] : effects_of(graph)) {
-    while (at < effects_.size() && effects_[at].first != name) {
-      if (effects_[at].second)
-        complain(fmt::format("the effect %{} is lost or out of order", effects_[at].first));
-      ++at;
+  const auto pass_over = [&] {
+    if (effects_[at].must_stay)
+      complain(fmt::format("the effect %{} is lost or out of order", effects_[at].name));
+    ++at;
+  };
+  for (const Effect& e : effects_of(graph)) {
+    const auto begin = effects_.begin() + static_cast<ptrdiff_t>(at);
+    const auto found =
+        std::find_if(begin, effects_.end(), [&](const Effect& before) { return before.name == e.name; });
+    if (found == effects_.end()) {
+      while (at < effects_.size() && !effects_[at].has_bodies && !effects_[at].must_stay) ++at;
+      const bool opened = at < effects_.size() && effects_[at].has_bodies;
+      if (!opened) complain(fmt::format("the effect %{} is new or out of order", e.name));
+      continue;
     }
-    if (at++ == effects_.size()) complain(fmt::format("the effect %{} is new or out of order", name));
+    while (at < effects_.size() && effects_[at].name != e.name) pass_over();
+    ++at;
   }
-  for (; at < effects_.size(); ++at)
-    if (effects_[at].second)
-      complain(fmt::format("the effect %{} is lost or out of order", effects_[at].first));
+  while (at < effects_.size()) pass_over();
 }
 
 }  // namespace tandem

@@ -19,12 +19,18 @@ class Interface {
  public:
   explicit Interface(const Graph& graph);
   /// Throws when `graph`, made from the one before by the pass `after`, takes or gives something else, or
-  /// lost, gained or reordered an effect. Reads of variables may go.
+  /// lost, gained or reordered an effect. Reads of variables may go, and effects may come out of a body that
+  /// was opened.
   void check(const Graph& graph, std::string_view after) const;
 
  private:
   std::vector<Spec> inputs_, outputs_;
-  std::vector<std::pair<std::string, bool>> effects_;  // names of ordered nodes; whether each must stay
+  struct Effect {
+    std::string name;
+    bool must_stay, has_bodies;
+  };
+  static std::vector<Effect> effects_of(const Graph& graph);
+  std::vector<Effect> effects_;  // ordered nodes
 };
 
 }  // namespace tandem

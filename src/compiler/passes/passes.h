@@ -11,6 +11,9 @@ bool prune(Graph& graph);
 bool bypass(Graph& graph);
 /// Evaluates what depends on constants and known sizes only.
 bool fold_constants(Graph& graph);
+/// Branches and loops of which one way is left: a constant predicate, a loop that cannot begin, what nothing
+/// uses.
+bool dead_branches(Graph& graph);
 /// Computes once what is computed twice, reads of unchanged variables included.
 bool merge_common(Graph& graph);
 /// Learns sizes that became known since the graph was traced.
