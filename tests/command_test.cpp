@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -70,6 +71,25 @@ TEST(Compare, MeasuresWhatIsNamed) {
   EXPECT_EQ(figures[0]["name"], "chain_5");
   EXPECT_EQ(figures[0]["max_ulp"], 0);
   EXPECT_NE(run("compare --list").output.find("chain_5 "), std::string::npos);
+}
+
+TEST(Ops, SaysWhatTheTableSays) {
+  const Outcome json = run("ops --json");
+  EXPECT_EQ(json.status, 0);
+  const nlohmann::json all = nlohmann::json::parse(json.output);
+  const auto softmax =
+      std::find_if(all.begin(), all.end(), [](const nlohmann::json& op) { return op["name"] == "Softmax"; });
+  ASSERT_NE(softmax, all.end());
+  EXPECT_EQ(*softmax, nlohmann::json::parse(R"({
+    "name": "Softmax", "domain": "ai.onnx", "since": 13, "function": "softmax",
+    "inputs": [{"name": "input", "dtypes": ["float16", "bfloat16", "float32", "float64"],
+                "optional": false, "variadic": false, "parameter": false}],
+    "outputs": 1, "attributes": {"axis": -1}, "gradient": "yes", "lowering": "rows"})"));
+  const Outcome markdown = run("ops --markdown");
+  EXPECT_EQ(markdown.status, 0);
+  EXPECT_NE(markdown.output.find("\n| Softmax | ai.onnx | 13 | input: float | axis=-1 | yes | rows |\n"),
+            std::string::npos);
+  EXPECT_NE(markdown.output.find("\n" + std::to_string(all.size()) + " operations.\n"), std::string::npos);
 }
 
 TEST(Command, SaysWhatItDoesNotUnderstand) {

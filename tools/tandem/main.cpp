@@ -9,6 +9,7 @@
 #include "compare_command.h"
 #include "demo.h"
 #include "model_commands.h"
+#include "ops_command.h"
 #include "tandem/compare.h"
 #include "test_command.h"
 
@@ -79,6 +80,11 @@ int main(int argc, char** argv) {
       "Exit codes: 0: good; 1: the answer is no (cases or checks fail, modes differ); 2: it could not be "
       "done\n"
       "(demo and compare: 1); above 100: the command line was wrong.");
+  OpsOptions ops_options;
+  CLI::App* ops = app.add_subcommand("ops", "List the operations");
+  ops->add_flag("--markdown", ops_options.markdown, "As docs/ops.md");
+  ops->add_flag("--json", ops_options.json, "With everything that the table says of them");
+
   CLI11_PARSE(app, argc, argv);
   tandem::detail::set_allocation_counter(allocation_count);
   try {
@@ -87,6 +93,7 @@ int main(int argc, char** argv) {
                       : run->parsed()     ? run_model(run_options)
                       : inspect->parsed() ? inspect_model(inspect_options)
                       : check->parsed()   ? check_model(check_options)
+                      : ops->parsed()     ? run_ops(ops_options)
                                           : run_test(test_options);
     return good ? 0 : 1;
   } catch (const std::exception& e) {
