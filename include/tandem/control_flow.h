@@ -7,6 +7,7 @@
 #include <string>
 #include <tuple>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "tandem/operand.h"
@@ -132,6 +133,21 @@ Variables while_loop(Condition condition, Body body, Variables variables, WhileO
 /// Runs branches[index]; an index out of range, negative ones too, runs the last.
 Tensor switch_case(const Tensor& index, const std::vector<std::function<Tensor()>>& branches,
                    Location where = here());
+
+/// How case_ chooses.
+struct CaseOptions {
+  bool exclusive = false;  ///< more than one predicate that holds is an error, when it runs
+};
+/// Runs the branch of the first predicate that holds, else `otherwise`. Predicates are scalar bools; all
+/// branches return tensors of one dtype and rank.
+///
+///     td::Tensor y = td::case_({{x < 0, [&] { return -x; }}, {x < 1, [&] { return x * x; }}}, [&] { return
+///     x; });
+///
+/// Errors: no predicate holds and there is no default branch.
+Tensor case_(const std::vector<std::pair<Tensor, std::function<Tensor()>>>& cases,
+             const std::function<Tensor()>& otherwise = {}, CaseOptions options = {},
+             Location where = here());
 
 /// Prints a line each time it runs (std::cout prints while tracing only): the text, then the tensors.
 /// `td::print("loss", {loss})`

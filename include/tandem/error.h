@@ -17,6 +17,8 @@ enum class ErrorCode {
   symbolic_value,      ///< a value was read, or leaked, while tracing
   io,                  ///< a file could not be read or written, or lies
   out_of_memory,       ///< memory could not be had; the library stays usable
+  cancelled,           ///< a run was ended by its CancellationToken
+  timed_out,           ///< a run took longer than its limit
   internal,            ///< a mistake of Tandem's own
 };
 

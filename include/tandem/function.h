@@ -8,6 +8,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "tandem/error.h"
 #include "tandem/structure.h"
 #include "tandem/tensor.h"
 
@@ -16,6 +17,8 @@ namespace tandem {
 /// How a Function traces.
 struct FunctionOptions {
   std::string name = {};  ///< for explain() and messages
+  /// Names of the tensors among the arguments, for signatures; C++ does not tell them.
+  std::vector<std::string> parameters = {};
   /// More traces than this are an error; 0: no limit.
   int max_traces = 0;
   /// Fixes the tensors' specs (-1: any size): one trace for all calls that fit, an error for others.
@@ -36,6 +39,8 @@ bool functions_run_eagerly();
 struct TraceInfo {
   std::vector<Spec> inputs;
   std::vector<Spec> outputs;
+  /// "step(x: float32(2,), y: int64()) uses w: float32(2,) -> (float32())"
+  std::string signature;
   std::string reason;  ///< why it was traced: "first call", or which argument changed from what to what
   Location where;      ///< the call that caused it
   int node_count = 0;  ///< after optimization
@@ -73,6 +78,19 @@ const FunctionTrace* call_function(FunctionCore& core, const FunctionCall& call,
 bool call_simple(FunctionCore& core, std::span<const Tensor* const> tensors, Location where, Tensor& output);
 /// Traces if need be, and does not run.
 void prepare_function(FunctionCore& core, const FunctionCall& call, const TraceBody& body);
+/// A function's body at work inside a trace, or eagerly: errors and recorded operations name the call.
+class InlinedCall {
+ public:
+  InlinedCall(const FunctionCore& core, Location where);
+  ~InlinedCall();
+  InlinedCall(const InlinedCall&) = delete;
+  InlinedCall& operator=(const InlinedCall&) = delete;
+
+ private:
+  std::shared_ptr<const void> outer_;
+};
+/// The body's error, on its way out of this call.
+void note_call(Error& error, const FunctionCore& core, Location where);
 const FunctionOptions& options_of(const FunctionCore& core);
 const std::shared_ptr<void>& skeleton_of(const FunctionTrace& trace);
 int trace_count(const FunctionCore& core);
@@ -128,7 +146,15 @@ class Function<R(Args...)> {
       Tensor output;
       if (detail::call_simple(*core_, list, where, output)) return output;
     }
-    if (detail::must_run_body()) return (*body_)(arguments...);
+    if (detail::must_run_body()) {
+      const detail::InlinedCall call(*core_, where);
+      try {
+        return (*body_)(arguments...);
+      } catch (Error& e) {
+        detail::note_call(e, *core_, where);
+        throw;
+      }
+    }
     Flat flat(arguments...);
     std::vector<Tensor> outputs;
     const detail::FunctionTrace* ran =

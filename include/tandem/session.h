@@ -7,7 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "tandem/control_flow.h"
 #include "tandem/location.h"
+#include "tandem/run_scope.h"
 #include "tandem/tensor.h"
 #include "tandem/variable.h"
 
@@ -51,7 +53,7 @@ class Graph {
   int node_count() const;
   /// The tensor called `name`, as in "mul:0". Errors: there is none.
   Tensor tensor(const std::string& name, Location where = here()) const;
-  /// The graph as text.
+  /// The graph as text, complete: import_graph reads it.
   std::string to_string() const;
 
   const std::shared_ptr<detail::GraphState>& state() const { return state_; }
@@ -75,6 +77,12 @@ void control_dependencies(const std::vector<Tensor>& before, const std::function
 ///     td::Tensor step = td::v1::operation([&] { v.assign_add(1.f); });
 ///     session.run(step);
 Tensor operation(const std::function<void()>& body, Location where = here());
+
+/// Adds a graph written by Graph::to_string() to the default graph, source lines included: names begin with
+/// `prefix`, variables are those of the default graph that have the text's names. Errors: text that is no
+/// graph; a name that is taken; a variable that is not there; what text does not hold, such as branches and
+/// loops.
+void import_graph(const std::string& text, const std::string& prefix = "", Location where = here());
 
 /// What to run: a tensor of the graph, or its name ("mul:0").
 class Fetch {
@@ -106,9 +114,22 @@ class Session {
   /// The values of `fetches`; only what they need runs, each node at most once. `feeds` replaces any tensors
   /// of the graph. Errors: an unknown name, a placeholder that is needed and not fed, a fed value of another
   /// dtype or shape, a tensor of another graph, a closed session.
+  /// `options`: a limit, a token that ends it, or where to note the time of each operation.
   std::vector<Tensor> run(const std::vector<Fetch>& fetches, const Feeds& feeds = {},
-                          Location where = here());
-  Tensor run(const Fetch& fetch, const Feeds& feeds = {}, Location where = here());
+                          const RunOptions& options = {}, Location where = here());
+  Tensor run(const Fetch& fetch, const Feeds& feeds = {}, const RunOptions& options = {},
+             Location where = here());
+  /// Any structure of the graph's tensors, with their values in place: a map, a tuple, nests of them.
+  ///
+  ///     auto [loss, state] = session.run(std::tuple{loss_tensor, std::map<std::string, td::Tensor>{...}});
+  template <Structurable T>
+  requires(!std::is_convertible_v<T, Fetch> && !std::is_same_v<T, std::vector<Fetch>>) T
+      run(const T& fetches, const Feeds& feeds = {}, const RunOptions& options = {},
+          Location where = here()) {
+    const std::vector<Tensor> leaves = tandem::detail::leaves_of(fetches);
+    return tandem::detail::with_leaves(
+        fetches, run(std::vector<Fetch>(leaves.begin(), leaves.end()), feeds, options, where));
+  }
   /// The same run prepared once: values in the order of `fed`.
   std::function<std::vector<Tensor>(const std::vector<Tensor>&)> make_callable(
       const std::vector<Fetch>& fetches, const std::vector<Fetch>& fed = {}, Location where = here());

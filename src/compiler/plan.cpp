@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 
+#include "graph/run_node.h"
 #include "ops/dispatch.h"
 #include "ops/variable_impl.h"
 #include "runtime/parallel.h"
@@ -736,14 +737,7 @@ void Plan::run(const Tensor* const* inputs, std::span<Tensor> outputs) {
   }
   for (const Allocation& a : allocations_)
     bind(frame, a.slot, detail::allocate_tensor(a.spec.dtype, a.spec.shape));
-  for (const Step& step : steps_) {
-    try {
-      run_step(step, frame);
-    } catch (Error& e) {
-      if (step.node) e.set_origin(step.node->op->display_name(), step.node->where);
-      throw;
-    }
-  }
+  for (const Step& step : steps_) run_node(step.node, [&] { run_step(step, frame); });
   for (size_t i = 0; i < outputs.size(); ++i) {
     const Result& r = results_[i];
     if (r.whole && r.last && frame.slots[static_cast<size_t>(r.place.slot)]->shape == r.place.view.shape)

@@ -102,6 +102,7 @@ std::vector<ValueRef> Rebuild::add_body(const Graph& body, std::span<const Value
       specs.push_back(s);
     }
     const int32_t id = graph_.add(*n.op, n.attributes, inputs, specs, n.where, n.name);
+    graph_.node(id).calls = n.calls;
     uses_.push_back(0);
     for (ValueRef v : inputs)
       if (v.present()) ++uses_[static_cast<size_t>(v.node)];
@@ -129,6 +130,7 @@ std::optional<int32_t> Rebuild::add(const OpDef& op, const AttributeBox& attribu
     return {};
   }
   const int32_t id = graph_.add(op, attributes, inputs, specs, where);
+  if (last_ >= 0) graph_.node(id).calls = graph_.node(last_).calls;
   uses_.push_back(0);
   for (ValueRef v : inputs)
     if (v.present()) ++uses_[static_cast<size_t>(v.node)];

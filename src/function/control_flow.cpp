@@ -3,6 +3,7 @@
 #include "tandem/control_flow.h"
 
 #include <algorithm>
+#include <climits>
 #include <cstring>
 #include <map>
 #include <mutex>
@@ -15,6 +16,7 @@
 #include "ops/executable.h"
 #include "ops/structured.h"
 #include "ops/variable_impl.h"
+#include "runtime/run_control.h"
 #include "tandem/ops.h"
 
 namespace tandem {
@@ -59,6 +61,7 @@ Body trace_body(std::string_view what, std::span<const Spec> arguments,
   Body result;
   {
     const ModeScope scope(&trace);
+    const CallChainScope calls(nullptr);  // the op that holds the body has them
     for (const Tensor& t : body(std::move(inputs))) {
       const ValueRef v = trace.value_of(t, where);
       trace.graph.outputs.push_back(v);
@@ -344,14 +347,16 @@ std::unique_ptr<Backward> StructuredIf::apply_recording(std::span<const Tensor> 
 // ---- while
 
 /// Inputs: the loop variables, then the captures. Outputs: the variables, then the scans: values of each
-/// iteration, stacked.
+/// iteration, stacked. From scan `first_padded` on, a value that may change its shape is filled up with zeros
+/// to the largest, and the scan after it tells the shapes.
 class StructuredLoop final : public RunnableBody {
  public:
-  StructuredLoop(Body condition, Body body, int variable_count, int64_t maximum_iterations)
+  StructuredLoop(Body condition, Body body, int variable_count, int64_t maximum_iterations, int first_padded)
       : condition_(std::move(condition)),
         body_(std::move(body)),
         count_(variable_count),
-        limit_(maximum_iterations) {
+        limit_(maximum_iterations),
+        first_padded_(first_padded) {
     variables_ = variables_read(body_.graph);
   }
 
@@ -377,7 +382,8 @@ class StructuredLoop final : public RunnableBody {
     for (int i = 0; i < count_; ++i) outputs[static_cast<size_t>(i)] = state[static_cast<size_t>(i)];
     for (size_t k = 0; k < scans; ++k)
       outputs[static_cast<size_t>(count_) + k] =
-          stacked(kept[k], body_.graph.spec(body_.graph.outputs[static_cast<size_t>(count_) + k]));
+          stacked(kept[k], body_.graph.spec(body_.graph.outputs[static_cast<size_t>(count_) + k]),
+                  static_cast<int>(k) >= first_padded_);
   }
 
   View view() const override { return {Kind::loop, {&condition_.graph, &body_.graph}, count_, limit_}; }
@@ -386,9 +392,21 @@ class StructuredLoop final : public RunnableBody {
                                             Location where, Tensors& outputs) override;
 
  private:
-  static Tensor stacked(const std::vector<Tensor>& parts, const Spec& spec) {
+  static Tensor stacked(const std::vector<Tensor>& parts, const Spec& spec, bool padded) {
     Shape shape = parts.empty() ? spec.shape : parts[0].shape();
     for (int64_t& d : shape) d = d < 0 ? 0 : d;
+    const auto same = [&](const Tensor& t) { return t.shape() == shape; };
+    if (padded && !std::all_of(parts.begin(), parts.end(), same)) {
+      for (const Tensor& t : parts)
+        for (int d = 0; d < shape.rank(); ++d) shape[d] = std::max(shape[d], t.shape()[d]);
+      std::vector<Tensor> filled;
+      for (const Tensor& t : parts) {
+        Dims pads = Dims::filled(2 * shape.rank(), 0);
+        for (int d = 0; d < shape.rank(); ++d) pads[shape.rank() + d] = shape[d] - t.shape()[d];
+        filled.push_back(pad(t, pads));
+      }
+      return stacked(filled, spec, false);
+    }
     shape.insert(0, static_cast<int64_t>(parts.size()));
     Tensor all = detail::empty_tensor(spec.dtype, shape);
     auto* to = static_cast<std::byte*>(all.impl()->data);
@@ -405,13 +423,31 @@ class StructuredLoop final : public RunnableBody {
   Body condition_, body_;
   int count_;
   int64_t limit_;
+  int first_padded_;
   std::vector<std::shared_ptr<detail::VariableImpl>> variables_;
 };
+
+/// `shape`, with -1 where loop variable i leaves the body with another size than it entered with.
+Shape invariant_of(const Graph& body, size_t i, Shape shape) {
+  const Shape &before = body.spec({body.inputs[i], 0}).shape, &after = body.spec(body.outputs[i]).shape;
+  for (int d = 0; d < shape.rank(); ++d)
+    if (before[d] != after[d]) shape[d] = -1;
+  return shape;
+}
+
+/// Whether a value of the body may have another shape in each iteration.
+bool may_vary(const Spec& s) { return !s.shape.is_static(); }
+
+/// What a scan says of one iteration. `shapes`: the scan of its shapes, where it was filled up.
+Tensor scan_at(const Tensor& scan, const Tensor& shapes, const Tensor& iteration) {
+  const Tensor row = gather(scan, iteration, 0);
+  return shapes.defined() ? slice(row, Dims::filled(row.rank(), 0), gather(shapes, iteration, 0)) : row;
+}
 
 /// Records Loop with `scans` further results of the body.
 TensorList record_loop(const std::function<Tensor(TensorList)>& condition,
                        const std::function<TensorList(TensorList)>& body, const TensorList& variables,
-                       const WhileOptions& options, Location where) {
+                       const WhileOptions& options, Location where, int first_padded = INT_MAX) {
   std::vector<Spec> specs;
   for (size_t i = 0; i < variables.size(); ++i) {
     Spec s = variables[i].spec();
@@ -422,7 +458,8 @@ TensorList record_loop(const std::function<Tensor(TensorList)>& condition,
       TD_CHECK(fits, "loop variable {} has shape {}, which its shape invariant {} does not allow", i, s.shape,
                invariant);
       for (int d = 0; d < s.shape.rank(); ++d)
-        if (invariant[d] < 0) s.shape[d] = current_mode()->known_values()->fresh_symbol();
+        if (invariant[d] < 0 && invariant[d] != s.shape[d])
+          s.shape[d] = current_mode()->known_values()->fresh_symbol();
     }
     specs.push_back(s);
   }
@@ -462,8 +499,8 @@ TensorList record_loop(const std::function<Tensor(TensorList)>& condition,
   }
   TensorList inputs = variables;
   inputs.insert(inputs.end(), captures.begin(), captures.end());
-  auto structured =
-      std::make_shared<StructuredLoop>(std::move(c), std::move(b), count, options.maximum_iterations);
+  auto structured = std::make_shared<StructuredLoop>(std::move(c), std::move(b), count,
+                                                     options.maximum_iterations, first_padded);
   return apply_body(op_def<Loop>, std::move(structured), std::move(results), inputs, where);
 }
 
@@ -498,14 +535,16 @@ std::vector<Shape> varying_sizes(const std::function<TensorList(TensorList)>& bo
 
 class LoopBackward final : public Backward {
  public:
-  /// `scans`: what the loop returned of each iteration. `stacks`: what it kept for the way back.
+  /// `scans`: what the loop returned of each iteration; those from `first_padded` on may be filled up.
+  /// `stacks`: what it kept for the way back, each that may vary followed by its shapes.
   LoopBackward(Graph body, std::vector<std::shared_ptr<detail::VariableImpl>> variables,
                std::vector<bool> needed, int variable_count, TensorList scans, TensorList stacks,
-               TensorList like, Location where)
+               TensorList like, int first_padded, Location where)
       : body_(std::move(body)),
         variables_(std::move(variables)),
         needed_(std::move(needed)),
         count_(variable_count),
+        first_padded_(first_padded),
         scans_(std::move(scans)),
         stacks_(std::move(stacks)),
         like_(std::move(like)),
@@ -520,11 +559,14 @@ class LoopBackward final : public Backward {
       body_needed[i] = arriving[i];
     }
     for (size_t i = count; i < needed_.size(); ++i) summed[i] = needed_[i];
-    TensorList scanned;  // gradients of each iteration's values
+    std::vector<std::pair<Tensor, Tensor>> scanned;  // gradients of each iteration's values, and their shapes
     for (size_t k = 0; k < scans_.size(); ++k) {
       arriving.push_back(is_floating(scans_[k].dtype()));
       const Tensor& d = output_gradients[count + k];
-      if (arriving.back()) scanned.push_back(d.defined() ? d : empty_sum(scans_[k]));
+      if (!arriving.back()) continue;
+      const bool padded = static_cast<int>(k) >= first_padded_ &&
+                          may_vary(body_.spec(body_.outputs[count + k])) && k + 1 < scans_.size();
+      scanned.emplace_back(d.defined() ? d : empty_sum(scans_[k]), padded ? scans_[k + 1] : Tensor());
     }
     const auto carried = static_cast<size_t>(std::count(arriving.begin(), arriving.begin() + count_, true));
     const SplitBody s = split(body_, variables_, body_needed, arriving, summed);
@@ -539,12 +581,17 @@ class LoopBackward final : public Backward {
     auto back = [&](const TensorList& v) -> TensorList {
       TensorList inputs;
       size_t stack = 0;
-      for (size_t k = 0; k < s.residuals.size(); ++k)
-        inputs.push_back(s.handed_over(k, count_) ? gather(stacks_[stack++], v[0], 0)
-                                                  : like_[static_cast<size_t>(s.residuals[k].argument)]);
+      for (size_t k = 0; k < s.residuals.size(); ++k) {
+        if (!s.handed_over(k, count_)) {
+          inputs.push_back(like_[static_cast<size_t>(s.residuals[k].argument)]);
+          continue;
+        }
+        const Tensor& values = stacks_[stack++];
+        inputs.push_back(scan_at(values, may_vary(s.residuals[k].spec) ? stacks_[stack++] : Tensor(), v[0]));
+      }
       const auto sums_from = v.begin() + 1 + static_cast<ptrdiff_t>(carried);
       inputs.insert(inputs.end(), v.begin() + 1, sums_from);
-      for (const Tensor& d : scanned) inputs.push_back(gather(d, v[0], 0));
+      for (const auto& [d, shapes] : scanned) inputs.push_back(scan_at(d, shapes, v[0]));
       inputs.insert(inputs.end(), sums_from, v.end());
       TensorList found = replay_outputs(s.backward, inputs);
       TensorList next{v[0] - 1};
@@ -552,7 +599,15 @@ class LoopBackward final : public Backward {
         next.push_back(found[k].defined() ? found[k] : empty_sum(v[k + 1]));
       return next;
     };
-    const TensorList last = record_loop(more, back, state, {}, where_);
+    std::vector<Shape> invariants;
+    for (const Tensor& t : state) invariants.push_back(t.shape());
+    for (size_t i = 0, at = 1; i < count; ++i)
+      if (arriving[i]) {
+        invariants[at] = invariant_of(body_, i, invariants[at]);
+        ++at;
+      }
+    const TensorList last =
+        record_loop(more, back, state, {.maximum_iterations = -1, .shape_invariants = invariants}, where_);
     size_t next = 1;
     for (size_t i = 0; i < count; ++i) {
       if (!arriving[i]) continue;
@@ -568,7 +623,7 @@ class LoopBackward final : public Backward {
   Graph body_;
   std::vector<std::shared_ptr<detail::VariableImpl>> variables_;
   std::vector<bool> needed_;
-  int count_;
+  int count_, first_padded_;
   TensorList scans_, stacks_, like_;
   Location where_;
 };
@@ -593,18 +648,24 @@ std::unique_ptr<Backward> StructuredLoop::apply_recording(std::span<const Tensor
     v.insert(v.end(), captures.begin(), captures.end());
     return v;
   };
+  std::vector<Shape> invariants;
+  for (size_t i = 0; i < count; ++i) invariants.push_back(invariant_of(body_.graph, i, start[i].shape()));
   const TensorList all = record_loop(
       [&](TensorList v) { return replay_outputs(condition_.graph, with_captures(std::move(v)))[0]; },
       [&](TensorList v) {
         const TensorList all_results = replay_outputs(s.forward, with_captures(std::move(v)));
         TensorList results(all_results.begin(), all_results.begin() + static_cast<ptrdiff_t>(returned));
         for (size_t k = 0; k < s.residuals.size(); ++k)
-          if (s.handed_over(k, count_)) results.push_back(all_results[returned + k]);
+          if (s.handed_over(k, count_)) {
+            results.push_back(all_results[returned + k]);
+            if (may_vary(s.residuals[k].spec)) results.push_back(shape_of(all_results[returned + k]));
+          }
         // The way back counts iterations by what is kept.
         if (results.size() == returned) results.push_back(zeros(Dims()));
         return results;
       },
-      start, {.maximum_iterations = limit_, .shape_invariants = {}}, where);
+      start, {.maximum_iterations = limit_, .shape_invariants = invariants}, where,
+      std::min(first_padded_, static_cast<int>(returned - count)));
   outputs.clear();
   for (size_t i = 0; i < returned; ++i) outputs.push_back(all[i]);
   const auto kept = all.begin() + static_cast<ptrdiff_t>(returned);
@@ -613,7 +674,7 @@ std::unique_ptr<Backward> StructuredLoop::apply_recording(std::span<const Tensor
   like.insert(like.end(), captures.begin(), captures.end());
   for (const auto& v : variables_) like.push_back(zeros(v->spec.shape, v->spec.dtype));
   return std::make_unique<LoopBackward>(body_.graph, variables_, needed, count_, scans, std::move(stacks),
-                                        std::move(like), where);
+                                        std::move(like), first_padded_, where);
 }
 
 // Errors of control flow name it and the user's line.
@@ -638,6 +699,7 @@ bool tracing_now() {
 
 bool read_predicate(const Tensor& predicate, const char* op, Location where) {
   return named(op, where, [&] {
+    if (current_run_control) current_run_control->check();  // an eager loop asks before each iteration
     TD_CHECK(predicate.dtype() == DType::boolean && predicate.size() == 1,
              "the predicate is {}{}; a scalar bool is needed", predicate.dtype(), predicate.shape());
     return *predicate.contiguous().data<bool>();
@@ -690,6 +752,12 @@ TensorList traced_while(const std::function<Tensor(TensorList)>& condition,
     last.resize(variables.size());
     return last;
   });
+}
+
+TensorList traced_loop_with_scans(const std::function<Tensor(TensorList)>& condition,
+                                  const std::function<TensorList(TensorList)>& body,
+                                  const TensorList& variables, Location where) {
+  return record_loop(condition, body, variables, {}, where);
 }
 
 TensorList loop_with_scans(const std::function<Tensor(TensorList)>& condition,
@@ -756,23 +824,5 @@ void check_loop_variables(const TensorList& before, const TensorList& after, con
 }
 
 }  // namespace detail
-
-Tensor switch_case(const Tensor& index, const std::vector<std::function<Tensor()>>& branches,
-                   Location where) {
-  return named("switch_case", where, [&] {
-    TD_CHECK(!branches.empty(), "there is no branch");
-    Tensor (*choose)(const Tensor&, const std::vector<std::function<Tensor()>>&, size_t,
-                     Location) = [](const Tensor& i, const std::vector<std::function<Tensor()>>& all,
-                                    size_t first, Location at) -> Tensor {
-      if (first + 1 == all.size()) return all[first]();
-      auto rest = [&]() -> Tensor {
-        std::vector<std::function<Tensor()>> tail(all.begin() + static_cast<ptrdiff_t>(first) + 1, all.end());
-        return switch_case(i - 1, tail, at);
-      };
-      return cond(equal(i, 0), all[first], std::function<Tensor()>(rest), at);
-    };
-    return choose(index, branches, 0, where);
-  });
-}
 
 }  // namespace tandem

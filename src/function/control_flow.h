@@ -23,6 +23,12 @@ std::vector<Tensor> loop_with_scans(const std::function<Tensor(std::vector<Tenso
                                     std::vector<Tensor> variables, std::span<const Spec> scans,
                                     Location where);
 
+/// While tracing: the same for loop variables that keep their shapes.
+std::vector<Tensor> traced_loop_with_scans(
+    const std::function<Tensor(std::vector<Tensor>)>& condition,
+    const std::function<std::vector<Tensor>(std::vector<Tensor>)>& body, const std::vector<Tensor>& variables,
+    Location where);
+
 }  // namespace detail
 
 }  // namespace tandem

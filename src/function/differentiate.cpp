@@ -27,6 +27,7 @@ std::vector<Tensors> replay(const Graph& graph, std::span<const Tensor> inputs) 
       operands.emplace_back(v.present() ? values[static_cast<size_t>(v.node)][v.output] : Tensor(), n.where);
     for (const Operand& o : operands) list.push_back(&o);
     const CallSiteOverride site(n.where);
+    const CallChainScope calls(n.calls);
     apply(*n.op, n.attributes.get(), list, values[i]);
   }
   return values;
@@ -145,6 +146,7 @@ Graph backward_part(const Differentiated& d, std::vector<ValueRef>& residuals) {
     std::vector<ValueRef> inputs;
     for (ValueRef v : n.inputs) inputs.push_back(v.present() ? here.at(v) : ValueRef{});
     const int32_t copy = g.add(*n.op, n.attributes, inputs, n.outputs, n.where, n.name);
+    g.node(copy).calls = n.calls;
     for (int k = 0; k < n.outputs.size(); ++k) here[{static_cast<int32_t>(id), k}] = {copy, k};
   }
   for (ValueRef v : d.sums) g.outputs.push_back(v.present() ? here.at(v) : ValueRef{});

@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "function/trace_mode.h"
+#include "graph/text.h"
 #include "ops/dispatch.h"
 #include "ops/variable_impl.h"
 
@@ -195,12 +196,15 @@ std::shared_ptr<FunctionTrace> FunctionCore::record(const FunctionCall& call, co
     trace.may_create_variables = !traced_before_;
     trace.graph.next_symbol = symbol_base - 4096;  // arguments have the first ones
     std::vector<Tensor> arguments;
-    for (size_t i = 0; i < specs.size(); ++i) arguments.push_back(trace.add_input("x", specs[i]));
+    for (size_t i = 0; i < specs.size(); ++i)
+      arguments.push_back(
+          trace.add_input(i < options_.parameters.size() ? options_.parameters[i] : "x", specs[i]));
     trace.pinnable_inputs = static_cast<int>(specs.size());
     std::shared_ptr<void> skeleton;
     std::vector<Tensor> results;
     try {
       const ModeScope scope(&trace);
+      const CallChainScope calls(nullptr);
       results = body(arguments, skeleton);
     } catch (const PinRequest& p) {
       pins_.push_back({p.argument, p.axis, p.where});
@@ -274,6 +278,13 @@ void run_trace(FunctionTrace& trace, std::span<const Tensor> tensors, Location w
   for (int i = 0; i < results.size(); ++i) outputs[static_cast<size_t>(i)] = results[i];
 }
 
+// A call from eager code: it is worth a line of its own where the function has a name.
+void name_call(Error& e, const FunctionCore& core, Location where) {
+  const std::string& name = core.options().name;
+  e.set_origin(name.empty() ? "function" : name, where);
+  if (!name.empty() && e.op() != name) add_call(e, name, where);
+}
+
 struct RecursionGuard {
   static int& depth() {
     static thread_local int d = 0;
@@ -308,7 +319,7 @@ const FunctionTrace* call_function(FunctionCore& core, const FunctionCall& call,
     if (first) trace->first_run_us = microseconds_since(start);
     return trace;
   } catch (Error& e) {
-    e.set_origin(core.options().name.empty() ? "function" : core.options().name, call.where);
+    name_call(e, core, call.where);
     throw;
   }
 }
@@ -320,9 +331,18 @@ void prepare_function(FunctionCore& core, const FunctionCall& call, const TraceB
     const RecursionGuard guard;
     core.trace(call, body);
   } catch (Error& e) {
-    e.set_origin(core.options().name.empty() ? "function" : core.options().name, call.where);
+    name_call(e, core, call.where);
     throw;
   }
+}
+
+InlinedCall::InlinedCall(const FunctionCore& core, Location where) : outer_(current_calls) {
+  current_calls = std::make_shared<const CallFrame>(CallFrame{core.options().name, where, current_calls});
+}
+InlinedCall::~InlinedCall() { current_calls = std::static_pointer_cast<const CallFrame>(outer_); }
+
+void note_call(Error& error, const FunctionCore& core, Location where) {
+  add_call(error, core.options().name, where);
 }
 
 const FunctionOptions& options_of(const FunctionCore& core) { return core.options(); }
@@ -336,7 +356,7 @@ bool call_simple(FunctionCore& core, std::span<const Tensor* const> tensors, Loc
   try {
     trace->compiled.run(tensors, {&output, 1});
   } catch (Error& e) {
-    e.set_origin(core.options().name.empty() ? "function" : core.options().name, where);
+    name_call(e, core, where);
     throw;
   }
   return true;
@@ -344,6 +364,31 @@ bool call_simple(FunctionCore& core, std::span<const Tensor* const> tensors, Loc
 
 const std::shared_ptr<void>& skeleton_of(const FunctionTrace& trace) { return trace.skeleton; }
 int trace_count(const FunctionCore& core) { return static_cast<int>(core.traces().size()); }
+
+namespace {
+
+std::string signature_of(const FunctionCore& core, const FunctionTrace& t, const TraceInfo& info) {
+  const auto list = [](const auto& values, const auto& text) {
+    std::string all;
+    for (const auto& v : values) all += (all.empty() ? "" : ", ") + text(v);
+    return all;
+  };
+  std::string text = core.options().name.empty() ? "function" : core.options().name;
+  text += '(' +
+          list(t.recorded.inputs,
+               [&](int32_t id) {
+                 const Node& n = t.recorded.node(id);
+                 return n.name + ": " + describe(n.outputs[0]);
+               }) +
+          ')';
+  if (!info.captured_variables.empty())
+    text += " uses " + list(info.captured_variables, [](const Variable& v) {
+              return v.name() + ": " + describe(Spec{v.dtype(), v.shape(), {}});
+            });
+  return text + " -> (" + list(info.outputs, [](const Spec& s) { return describe(s); }) + ')';
+}
+
+}  // namespace
 
 TraceInfo trace_info(const FunctionCore& core, int i) {
   const std::vector<FunctionTrace*> traces = core.traces();
@@ -365,6 +410,8 @@ TraceInfo trace_info(const FunctionCore& core, int i) {
     if (std::none_of(info.captured_variables.begin(), info.captured_variables.end(), is_known))
       info.captured_variables.push_back(v);
   }
+  info.graph = to_text(t.compiled.graph());
+  info.signature = signature_of(core, t, info);
   info.trace_us = t.trace_us;
   info.optimize_us = t.compiled.optimize_us();
   info.plan_us = t.compiled.plan_us();

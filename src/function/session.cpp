@@ -8,6 +8,7 @@
 
 #include "compiler/compiled_graph.h"
 #include "function/trace_mode.h"
+#include "graph/text.h"
 #include "ops/dispatch.h"
 #include "ops/variable_impl.h"
 #include "tandem/ops.h"
@@ -136,6 +137,7 @@ std::shared_ptr<PreparedRun> prepare_run(GraphState& g, const std::vector<ValueR
     std::vector<ValueRef> inputs;
     for (ValueRef v : n.inputs) inputs.push_back(v.present() ? here.at(v) : ValueRef{});
     const int32_t id = part.add(*n.op, n.attributes, inputs, n.outputs, n.where, n.name);
+    part.node(id).calls = n.calls;
     for (int k = 0; k < n.outputs.size(); ++k)
       here.try_emplace({static_cast<int32_t>(i), k}, ValueRef{id, k});
   }
@@ -237,6 +239,11 @@ Graph::Scope::~Scope() {
 }
 
 const std::string& Graph::name() const { return state_->name; }
+std::string Graph::to_string() const {
+  const std::lock_guard<std::recursive_mutex> lock(state_->mutex);
+  return to_text(state_->trace.graph, {.complete_constants = true});
+}
+
 int Graph::node_count() const { return static_cast<int>(state_->trace.graph.nodes.size()); }
 
 Tensor Graph::tensor(const std::string& name, Location where) const {
@@ -261,6 +268,27 @@ Variable variable(const std::function<Tensor()>& initial_value, VariableOptions 
     v.impl()->store({});  // sessions have the values
     g.variables.emplace_back(v.impl(), initial_value);
     return v;
+  });
+}
+
+void import_graph(const std::string& text, const std::string& prefix, Location where) {
+  named("import_graph", where, [&] {
+    GraphState& g = current_graph();
+    mark_control_edges(g);
+    const tandem::Graph found =
+        parse_graph(text, {.variables = [&](std::string_view name) -> std::shared_ptr<VariableImpl> {
+                      for (const auto& [cell, initial] : g.variables)
+                        if (cell->name == name) return cell;
+                      return nullptr;
+                    }});
+    std::set<std::string_view> taken;
+    for (const Node& n : g.trace.graph.nodes) taken.insert(n.name);
+    for (const Node& n : found.nodes)
+      TD_CHECK(!taken.contains(prefix + n.name),
+               "the graph \"{}\" has an operation \"{}\" already; import under another prefix", g.name,
+               prefix + n.name);
+    g.trace.add_graph(found, prefix);
+    mark_control_edges(g);
   });
 }
 
@@ -316,8 +344,11 @@ void Session::initialize(Location where) {
   });
 }
 
-std::vector<Tensor> Session::run(const std::vector<Fetch>& fetches, const Feeds& feeds, Location where) {
+std::vector<Tensor> Session::run(const std::vector<Fetch>& fetches, const Feeds& feeds,
+                                 const RunOptions& options, Location where) {
   return named("run", where, [&] {
+    std::optional<RunScope> scope;
+    if (options.cancellation || options.timeout || options.metadata) scope.emplace(options);
     std::vector<Fetch> fed;
     std::vector<Tensor> values;
     for (const auto& [tensor, value] : feeds) {
@@ -330,8 +361,8 @@ std::vector<Tensor> Session::run(const std::vector<Fetch>& fetches, const Feeds&
   });
 }
 
-Tensor Session::run(const Fetch& fetch, const Feeds& feeds, Location where) {
-  return run(std::vector<Fetch>{fetch}, feeds, where)[0];
+Tensor Session::run(const Fetch& fetch, const Feeds& feeds, const RunOptions& options, Location where) {
+  return run(std::vector<Fetch>{fetch}, feeds, options, where)[0];
 }
 
 std::function<std::vector<Tensor>(const std::vector<Tensor>&)> Session::make_callable(

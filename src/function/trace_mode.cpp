@@ -47,6 +47,33 @@ Tensor TraceMode::tensor_of(ValueRef value) {
                                              graph.name_of(value), graph.node(value.node).where));
 }
 
+void TraceMode::add_graph(const Graph& other, const std::string& prefix) {
+  std::map<int64_t, int64_t> sizes;
+  std::map<ValueRef, ValueRef> here;
+  for (size_t i = 0; i < other.nodes.size(); ++i) {
+    const Node& n = other.nodes[i];
+    SmallVector<Spec, 4> specs;
+    for (Spec s : n.outputs) {
+      for (int64_t& d : s.shape)
+        if (is_symbol(d)) d = sizes.try_emplace(d, sizes.contains(d) ? d : fresh_symbol()).first->second;
+      specs.push_back(s);
+    }
+    int32_t id = 0;
+    if (n.op->has(is_input)) {
+      id = graph.add_input(prefix + n.name, specs[0]).node;
+    } else {
+      SmallVector<ValueRef, 4> inputs;
+      for (ValueRef v : n.inputs) inputs.push_back(v.present() ? here.at(v) : v);
+      id = graph.add(*n.op, n.attributes, inputs, specs, n.where, prefix + n.name);
+    }
+    for (int k = 0; k < n.outputs.size(); ++k) {
+      here[{static_cast<int32_t>(i), k}] = {id, k};
+      note_symbols({id, k});
+      new_tensor({id, k});  // gives the value its number
+    }
+  }
+}
+
 void TraceMode::note_symbols(ValueRef value) {
   const Shape& shape = graph.spec(value).shape;
   for (int i = 0; i < shape.rank(); ++i)

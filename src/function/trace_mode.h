@@ -30,6 +30,9 @@ class TraceMode final : public Mode, public KnownValues {
   ValueRef value_of(const Tensor& tensor, Location where);
   /// The tensor of a value of this graph.
   Tensor tensor_of(ValueRef value);
+  /// Records every node of another graph under names that begin with `prefix`; its arguments become
+  /// arguments.
+  void add_graph(const Graph& other, const std::string& prefix);
 
   void apply(const OpDef& op, const void* attributes, Operands operands, Location where,
              Tensors& outputs) override;

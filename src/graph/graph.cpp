@@ -1,8 +1,20 @@
 #include "graph/graph.h"
 
+#include "graph/run_node.h"
 #include "ops/dispatch.h"
 
 namespace tandem {
+
+thread_local CallChain current_calls;
+
+void add_call(Error& error, std::string_view function, Location where) {
+  error.add_context(fmt::format("in {} ({}:{})", function.empty() ? "a function" : function,
+                                where.file_name(), where.line));
+}
+
+void add_calls(Error& error, const CallChain& calls) {
+  for (const CallFrame* c = calls.get(); c; c = c->outer.get()) add_call(error, c->function, c->where);
+}
 
 int32_t Graph::add(const OpDef& op, AttributeBox attributes, std::span<const ValueRef> node_inputs,
                    std::span<const Spec> node_outputs, Location where, std::string_view name) {
@@ -12,6 +24,7 @@ int32_t Graph::add(const OpDef& op, AttributeBox attributes, std::span<const Val
   for (ValueRef v : node_inputs) n.inputs.push_back(v);
   for (const Spec& s : node_outputs) n.outputs.push_back(s);
   n.where = where;
+  n.calls = current_calls;
   std::string base = name.empty() ? op.display_name() : std::string(name);
   for (;;) {
     const int used = names_[base]++;
@@ -110,7 +123,7 @@ std::vector<Tensor> interpret(const Graph& graph, std::span<const Tensor> inputs
     for (ValueRef v : n.inputs)
       operands.emplace_back(v.present() ? values[static_cast<size_t>(v.node)][v.output] : Tensor(), n.where);
     for (const Operand& o : operands) list.push_back(&o);
-    evaluate(*n.op, n.attributes.get(), list, n.where, values[i]);
+    run_node(&n, [&] { evaluate(*n.op, n.attributes.get(), list, n.where, values[i]); });
     for (ValueRef v : n.inputs)
       if (v.present() && --uses[static_cast<size_t>(v.node)] == 0)
         values[static_cast<size_t>(v.node)].clear();

@@ -2,11 +2,14 @@
 // Graph: what tracing records and the compiler transforms.
 
 #include <map>
+#include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ops/graph_ops.h"
 #include "ops/op_def.h"
+#include "tandem/error.h"
 #include "tandem/location.h"
 
 namespace tandem {
@@ -19,6 +22,32 @@ struct ValueRef {
   auto operator<=>(const ValueRef&) const = default;
 };
 
+/// A function that was being traced when a node was recorded, and the functions that called it.
+struct CallFrame {
+  std::string function;
+  Location where;  ///< of the call
+  std::shared_ptr<const CallFrame> outer;
+};
+using CallChain = std::shared_ptr<const CallFrame>;
+
+/// What Graph::add notes with each node: the calls that this thread is in.
+extern thread_local CallChain current_calls;
+/// Other calls for a scope.
+class CallChainScope {
+ public:
+  explicit CallChainScope(CallChain calls) : saved_(std::exchange(current_calls, std::move(calls))) {}
+  ~CallChainScope() { current_calls = std::move(saved_); }
+  CallChainScope(const CallChainScope&) = delete;
+  CallChainScope& operator=(const CallChainScope&) = delete;
+
+ private:
+  CallChain saved_;
+};
+/// One line of context for a call; without a name it is "a function".
+void add_call(Error& error, std::string_view function, Location where);
+/// One line for each call of the chain, the innermost first.
+void add_calls(Error& error, const CallChain& calls);
+
 /// One application of an op.
 struct Node {
   const OpDef* op = nullptr;
@@ -27,6 +56,7 @@ struct Node {
   SmallVector<Spec, 1> outputs;
   Location where;    ///< the user's line
   std::string name;  ///< unique in its graph: "pow", "pow_1"
+  CallChain calls;   ///< functions that were inlined here
 };
 
 /// Nodes in program order: every input stands before its user, and running the list from front to back is
