@@ -1,28 +1,15 @@
 // Branches beyond two: by index, and by the first predicate that holds. Both are nests of cond.
 
 #include "core/check.h"
+#include "function/control_flow.h"
 #include "tandem/control_flow.h"
 #include "tandem/ops.h"
 
 namespace tandem {
 
-namespace {
-
-template <class F>
-Tensor named(const char* op, Location where, F&& f) {
-  try {
-    return f();
-  } catch (Error& e) {
-    e.set_origin(op, where);
-    throw;
-  }
-}
-
-}  // namespace
-
 Tensor switch_case(const Tensor& index, const std::vector<std::function<Tensor()>>& branches,
                    Location where) {
-  return named("switch_case", where, [&] {
+  return detail::named("switch_case", where, [&] {
     TD_CHECK(!branches.empty(), "there is no branch");
     Tensor (*choose)(const Tensor&, const std::vector<std::function<Tensor()>>&, size_t,
                      Location) = [](const Tensor& i, const std::vector<std::function<Tensor()>>& all,
@@ -40,7 +27,7 @@ Tensor switch_case(const Tensor& index, const std::vector<std::function<Tensor()
 
 Tensor case_(const std::vector<std::pair<Tensor, std::function<Tensor()>>>& cases,
              const std::function<Tensor()>& otherwise, CaseOptions options, Location where) {
-  return named("case", where, [&] {
+  return detail::named("case", where, [&] {
     TD_CHECK(!cases.empty() || otherwise, "there is no branch");
     std::vector<Tensor> predicates;
     for (size_t i = 0; i < cases.size(); ++i) {

@@ -677,34 +677,9 @@ std::unique_ptr<Backward> StructuredLoop::apply_recording(std::span<const Tensor
                                         std::move(like), first_padded_, where);
 }
 
-// Errors of control flow name it and the user's line.
-template <class F>
-auto named(const char* op, Location where, F&& f) {
-  try {
-    return f();
-  } catch (Error& e) {
-    e.set_origin(op, where);
-    throw;
-  }
-}
-
 }  // namespace
 
 namespace detail {
-
-bool tracing_now() {
-  Mode* mode = tandem::current_mode();
-  return mode && mode->is_tracing();
-}
-
-bool read_predicate(const Tensor& predicate, const char* op, Location where) {
-  return named(op, where, [&] {
-    if (current_run_control) current_run_control->check();  // an eager loop asks before each iteration
-    TD_CHECK(predicate.dtype() == DType::boolean && predicate.size() == 1,
-             "the predicate is {}{}; a scalar bool is needed", predicate.dtype(), predicate.shape());
-    return *predicate.contiguous().data<bool>();
-  });
-}
 
 TensorList traced_cond(const Tensor& predicate, const std::function<TensorList()>& then_branch,
                        const std::function<TensorList()>& else_branch, Location where) {
@@ -792,35 +767,6 @@ TensorList loop_with_scans(const std::function<Tensor(TensorList)>& condition,
     variables.push_back(kept[k].empty() ? zeros(none, scans[k].dtype) : stack(kept[k], 0, where));
   }
   return variables;
-}
-
-TensorList loop_entries(const TensorList& variables) {
-  if (!tandem::current_mode()) return variables;
-  TensorList entries;
-  for (const Tensor& v : variables) entries.push_back(identity(v));
-  return entries;
-}
-
-void check_loop_variables(const TensorList& before, const TensorList& after, const WhileOptions& options,
-                          Location where) {
-  named("while_loop", where, [&] {
-    TD_CHECK(before.size() == after.size(), "the body returns {} values for {} loop variables", after.size(),
-             before.size());
-    for (size_t i = 0; i < before.size(); ++i) {
-      TD_CHECK(before[i].dtype() == after[i].dtype(),
-               "loop variable {} is {} before the body and {} after it", i, before[i].dtype(),
-               after[i].dtype());
-      bool fits = before[i].rank() == after[i].rank();
-      for (int d = 0; fits && d < before[i].rank(); ++d)
-        fits = before[i].shape()[d] == after[i].shape()[d] ||
-               (!options.shape_invariants.empty() && options.shape_invariants[i][d] < 0);
-      TD_CHECK(fits,
-               "loop variable {} has shape {} before the body and {} after it; give a shape invariant with "
-               "-1 for sizes "
-               "that change",
-               i, before[i].shape(), after[i].shape());
-    }
-  });
 }
 
 }  // namespace detail
