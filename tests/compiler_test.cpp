@@ -590,7 +590,7 @@ TEST(DeadBranches, AnUnknownPredicateKeepsBoth) {
 }
 
 TEST(DeadBranches, EffectsOfTheBranchTakenStayInOrder) {
-  const td::Variable v(two, {.name = "v"});
+  const td::Variable v(two, {.name = "v", .unique_name = false});
   const td::Graph graph = traced(
       [&](Values x) -> Values {
         v.assign(x[0]);

@@ -193,7 +193,8 @@ TEST(Rnn, ActivationsTakeTheirNumbersInOrder) {
 
 TEST(Recurrent, SizesUnknownWhileTracing) {
   const Weights v(4);
-  // Forwards the number of steps stays open; a gradient goes back through the steps, so it is made for theirs.
+  // Forwards the number of steps stays open; a gradient goes back through the steps, so it is made for
+  // theirs.
   const auto forward = [&](const Tensor& x) { return td::lstm(x, v.w, v.r, v.b).y; };
   const auto slope = [&](const Tensor& x) {
     td::GradientTape tape;

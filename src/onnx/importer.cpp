@@ -13,6 +13,7 @@
 #include "onnx/dtypes.h"
 #include "onnx/rules.h"
 #include "onnx/tensor_proto.h"
+#include "ops/graph_ops.h"
 
 namespace tandem::onnx {
 
@@ -315,7 +316,7 @@ void Importer::resolve_operator(ImportedNode& node, NodeDraft& draft, const std:
            "functions that the model itself defines",
            shown(domain));
   TD_CHECK(!domain.empty() || node.version <= newest_opset, "supported are the opsets 1 to {}", newest_opset);
-  if (domain.empty() && node.op_type == "Constant") {
+  if (domain.empty() && node.op_type == constant_op().name) {
     node.run = [](const Call& c) { return Tensors{c.node.constant}; };
     node.constant = constant_node_value(draft.attributes, external(), sparse_budget_);
     return;

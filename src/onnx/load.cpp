@@ -253,9 +253,10 @@ ModelWithState with_state(onnx::ImportedModel model) {
     const int output =
         s.output.empty() ? -1 : static_cast<int>(place_of(model.outputs, s.output, model, "output"));
     const ModelValue& input = model.defaults[place];
-    m.cells.push_back({place, output,
-                       Variable(model.default_values[place],
-                                {.name = s.input, .trainable = s.trainable, .shape = input.shape})});
+    m.cells.push_back(
+        {place, output,
+         Variable(model.default_values[place],
+                  {.name = s.input, .trainable = s.trainable, .shape = input.shape, .unique_name = false})});
   }
   m.model = std::move(model);
   for (size_t i = 0; i < m.model.outputs.size(); ++i)
