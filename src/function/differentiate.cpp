@@ -93,7 +93,10 @@ std::vector<std::vector<bool>> arriving_patterns(const Graph& recorded, const st
     return n.op->has(has_bodies) || std::count_if(n.outputs.begin(), n.outputs.end(),
                                                   [](const Spec& s) { return is_floating(s.dtype); }) > 1;
   });
-  if (!may_fill || std::count(all.begin(), all.end(), true) < 2) return patterns;
+  // Elsewhere, too, a rule may ask for more where less arrives; for few results it costs little to look.
+  constexpr auto few = 8;
+  const auto count = std::count(all.begin(), all.end(), true);
+  if (count < 2 || (!may_fill && count > few)) return patterns;
   for (size_t i = 0; i < all.size(); ++i) {
     if (!all[i]) continue;
     patterns.emplace_back(all.size(), false);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "ops/dispatch.h"
+#include "ops/graph_ops.h"
 #include "ops/variable_impl.h"
 
 namespace tandem {
@@ -136,21 +137,89 @@ StructuredCall::ForwardGraph& StructuredCall::forward_for(const std::vector<bool
   std::vector<bool> arriving;
   for (ValueRef v : recorded_.outputs)
     arriving.push_back(v.present() && is_floating(recorded_.spec(v).dtype));
-  const std::vector<bool> summed(needed.size(), false);
   std::optional<Differentiated> d;
-  for (const std::vector<bool>& pattern : arriving_patterns(recorded_, arriving)) {
-    d = differentiate(recorded_, variables_, needed, pattern, summed);
-    std::vector<ValueRef> used;
-    backward_part(*d, used);
-    add_missing(forward.residuals, used);
-  }
+  // A sum that exists already asks for other values too: those of its shape.
+  for (const bool sums_exist : {true, false})
+    for (const std::vector<bool>& pattern : arriving_patterns(recorded_, arriving)) {
+      d = differentiate(recorded_, variables_, needed, pattern, std::vector<bool>(needed.size(), sums_exist));
+      std::vector<ValueRef> used;
+      backward_part(*d, used);
+      add_missing(forward.residuals, used);
+    }
   forward.call = std::make_shared<StructuredCall>(forward_part(*d, forward.residuals), options_);
   return forward;
+}
+
+/// Goes back through a call some of whose inputs were one tensor, whose sum stands at its first place.
+class MergedBackward final : public Backward {
+ public:
+  /// `places`: for each input and variable that the merged call has, where it stands in the whole.
+  MergedBackward(std::unique_ptr<Backward> merged, std::vector<size_t> places)
+      : merged_(std::move(merged)), places_(std::move(places)) {}
+
+  void run(std::span<const Tensor> output_gradients, std::span<Tensor> sums) override {
+    std::vector<Tensor> own;
+    for (size_t p : places_) own.push_back(sums[p]);
+    merged_->run(output_gradients, own);
+    for (size_t i = 0; i < places_.size(); ++i) sums[places_[i]] = own[i];
+  }
+
+ private:
+  std::unique_ptr<Backward> merged_;
+  std::vector<size_t> places_;
+};
+
+std::shared_ptr<StructuredCall> StructuredCall::merged_for(const std::vector<int>& first) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::shared_ptr<StructuredCall>& merged = merged_[first];
+  if (merged) return merged;
+  Graph graph = recorded_;
+  std::vector<bool> keep(graph.nodes.size(), true);
+  std::vector<int32_t> inputs;
+  for (size_t i = 0; i < first.size(); ++i) {
+    if (first[i] == static_cast<int>(i)) {
+      inputs.push_back(graph.inputs[i]);
+      continue;
+    }
+    graph.replace_uses({graph.inputs[i], 0}, {graph.inputs[static_cast<size_t>(first[i])], 0});
+    keep[static_cast<size_t>(graph.inputs[i])] = false;
+  }
+  graph.inputs = inputs;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    Node& n = graph.node(inputs[i]);
+    InputAttributes a = n.attributes.as<InputAttributes>();
+    a.index = static_cast<int64_t>(i);
+    n.attributes = AttributeBox(attribute_type<InputAttributes>, &a);
+  }
+  graph.compact(keep);
+  return merged = std::make_shared<StructuredCall>(std::move(graph), options_);
 }
 
 std::unique_ptr<Backward> StructuredCall::apply_recording(std::span<const Tensor> inputs,
                                                           const std::vector<bool>& needed, Location where,
                                                           Tensors& outputs) {
+  // One tensor given at several places has one sum, to which eager code adds in the order of the uses: the
+  // graph must know that it is one.
+  std::vector<int> first;
+  std::vector<size_t> places;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    size_t same = i;
+    for (size_t k = 0; k < i && same == i; ++k)
+      if (needed[i] && inputs[k].impl() == inputs[i].impl() &&
+          recorded_.spec({recorded_.inputs[k], 0}) == recorded_.spec({recorded_.inputs[i], 0}))
+        same = k;
+    first.push_back(static_cast<int>(same));
+    if (same == i) places.push_back(i);
+  }
+  if (places.size() < inputs.size()) {
+    std::vector<Tensor> own;
+    for (size_t p : places) own.push_back(inputs[p]);
+    for (size_t i = inputs.size(); i < needed.size(); ++i) places.push_back(i);
+    std::vector<bool> own_needed;
+    for (size_t p : places) own_needed.push_back(needed[p]);
+    return std::make_unique<MergedBackward>(
+        merged_for(first)->apply_recording(own, own_needed, where, outputs), std::move(places));
+  }
   const ForwardGraph& forward = forward_for(needed);
   Tensors all;
   apply_call(forward.call, inputs, where, all);

@@ -42,6 +42,9 @@ class StructuredCall final : public RunnableBody, public std::enable_shared_from
   const BackwardGraph& backward_for(const std::vector<bool>& needed, const std::vector<bool>& arriving,
                                     const std::vector<bool>& summed);
 
+  /// The same call for inputs of which some are one tensor: `first[i]` is where input i stands first.
+  std::shared_ptr<StructuredCall> merged_for(const std::vector<int>& first);
+
   Graph recorded_;
   PipelineOptions options_;
   CompiledGraph* compiled_;  // the owner's, if it has one
@@ -49,6 +52,7 @@ class StructuredCall final : public RunnableBody, public std::enable_shared_from
   std::vector<std::shared_ptr<detail::VariableImpl>> variables_;
   std::mutex mutex_;
   std::map<std::vector<bool>, ForwardGraph> forwards_;
+  std::map<std::vector<int>, std::shared_ptr<StructuredCall>> merged_;
 };
 
 /// Applies the call through the current mode: `Call` is the op.
