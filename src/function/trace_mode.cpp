@@ -83,7 +83,7 @@ void TraceMode::note_symbols(ValueRef value) {
 Tensor TraceMode::add_input(std::string_view name, const Spec& spec, const Tensor& known) {
   const ValueRef v = graph.add_input(name, spec);
   note_symbols(v);
-  const Tensor t = new_tensor(v);
+  Tensor t = new_tensor(v);
   if (known.defined()) known_[ids_[v]] = known;
   return t;
 }

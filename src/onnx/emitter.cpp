@@ -115,7 +115,7 @@ void Emitter::locate(NodeProto& proto, Location where) const {
 }
 
 std::string Emitter::emit_constant(const Tensor& value, const std::string& name, Target& to) {
-  const std::string given = to.names->unique(name);
+  std::string given = to.names->unique(name);
   if (to.initializers) {
     write_tensor(value, given, *to.initializers->Add());
     return given;

@@ -509,7 +509,7 @@ Tensor solve(const Operand& a, const Operand& b) {
 }
 
 Tensor cholesky(const Operand& x, bool upper) {
-  const Tensor l = dispatch<Cholesky>({}, x);
+  Tensor l = dispatch<Cholesky>({}, x);
   if (!upper) return l;
   const CallSite site(x);
   return turned(l);

@@ -83,7 +83,7 @@ SmallVector<ResizedAxis, max_rank> resized_axes(const ResizeAttributes& a, const
     for (int d = 0; d < rank; ++d) {
       if (!seen[d]) continue;
       axes[d].scale = scale;
-      axes[d].output = static_cast<int64_t>(scale * static_cast<double>(axes[d].input) + 0.5);
+      axes[d].output = static_cast<int64_t>(std::floor(scale * static_cast<double>(axes[d].input) + 0.5));
     }
   }
   return axes;
