@@ -227,7 +227,7 @@ void spread_axis(const ResizeFilter& f, const ResizedAxis& axis, int64_t outer, 
 template <class T>
 Tensor widened(const T* x, int64_t count) {
   using C = Summed<T>;
-  const Tensor copy = detail::empty_tensor(dtype_of<C>, {count});
+  Tensor copy = detail::empty_tensor(dtype_of<C>, {count});
   C* to = detail::mutable_data<C>(copy);
   for (int64_t i = 0; i < count; ++i) to[i] = static_cast<C>(x[i]);
   return copy;
