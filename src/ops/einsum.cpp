@@ -188,14 +188,10 @@ Tensor grouped(const Tensor& x, std::initializer_list<size_t> single, std::initi
   bool known = true;
   for (size_t n : counts) {
     const int end = at + static_cast<int>(n);
-    int64_t size = 1;
-    if (n == 1)
-      size = x.shape()[at];
-    else
-      for (int i = at; i < end; ++i) {
-        known = known && x.shape()[i] >= 0;
-        size *= x.shape()[i];
-      }
+    Shape group;
+    for (int i = at; i < end; ++i) group.push_back(x.shape()[i]);
+    const int64_t size = n == 1 ? group[0] : group.element_count();
+    known = known && (n == 1 || size >= 0);
     shape.push_back(size);
     sizes.push_back(n == 0 ? Tensor({1}, DType::i64) : size_between(x, at, end));
     at = end;
