@@ -50,6 +50,7 @@ struct ReverseSequence {
                  length, steps);
         const int64_t source = time < length ? length - 1 - time : time;
         const int64_t at = a.batch_axis == 0 ? i * shape[1] + source : source * shape[1] + j;
+        if (block == 0) continue;  // nothing to copy, and nothing to copy from
         std::memcpy(to + static_cast<size_t>(i * shape[1] + j) * block,
                     from + static_cast<size_t>(at) * block, block);
       }
