@@ -5,6 +5,7 @@
 #include "ops/dispatch.h"
 #include "ops/elements.h"
 #include "ops/families.h"
+#include "ops/samples.h"
 #include "ops/windows.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/math.h"
@@ -16,11 +17,7 @@ namespace tandem {
 
 namespace {
 
-Tensor ramp(const Shape& shape) {
-  std::vector<float> v(static_cast<size_t>(shape.element_count()));
-  for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>((i * 7) % 19) * 0.25f - 1.5f;
-  return from_vector(std::move(v), shape);
-}
+Tensor ramp(const Shape& shape) { return stepped(shape, -1.5f, 0.25f, 7, 19); }
 
 /// What statistics are computed in.
 DType statistics_dtype(DType dtype) {

@@ -6,6 +6,7 @@
 #include "ops/elements.h"
 #include "ops/families.h"
 #include "ops/indexing.h"
+#include "ops/samples.h"
 #include "runtime/parallel.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/indexing.h"
@@ -20,11 +21,7 @@ using kernel::View;
 // Copying less than this does not pay for a second thread.
 constexpr int64_t bytes_per_part = 1 << 17;
 
-Tensor ramp(const Shape& shape) {
-  std::vector<float> v(static_cast<size_t>(shape.element_count()));
-  for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>((i * 5) % 13) * 0.5f - 2;
-  return from_vector(std::move(v), shape);
-}
+Tensor ramp(const Shape& shape) { return stepped(shape, -2, 0.5f, 5, 13); }
 
 struct AxisAttributes {
   int64_t axis = 0;

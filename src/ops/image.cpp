@@ -4,6 +4,7 @@
 
 #include "ops/elements.h"
 #include "ops/families.h"
+#include "ops/samples.h"
 #include "ops/windows.h"
 #include "runtime/columns.h"
 #include "runtime/parallel.h"
@@ -21,11 +22,7 @@ using kernel::View;
 using runtime::max_spatial;
 using runtime::Windows;
 
-Tensor ramp(const Shape& shape) {
-  std::vector<float> v(static_cast<size_t>(shape.element_count()));
-  for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>((i * 7) % 19) * 0.5f - 4;
-  return from_vector(std::move(v), shape);
-}
+Tensor ramp(const Shape& shape) { return stepped(shape, -4, 0.5f, 7, 19); }
 Tensor integers(const Dims& values) { return to_tensor(Operand(values)); }
 
 // ---- DepthToSpace and SpaceToDepth

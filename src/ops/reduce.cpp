@@ -6,6 +6,7 @@
 #include "ops/dispatch.h"
 #include "ops/families.h"
 #include "ops/reduction.h"
+#include "ops/samples.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/logic.h"
 #include "tandem/ops/math.h"
@@ -104,11 +105,7 @@ struct Reduction {
 
 Operand axes_of(const Gradient& g) { return g.has(1) ? Operand(g.x(1)) : Operand(); }
 
-Tensor ramp(const Shape& shape) {
-  std::vector<float> v(static_cast<size_t>(shape.element_count()));
-  for (size_t i = 0; i < v.size(); ++i) v[i] = 0.25f * static_cast<float>((i * 7) % 11) - 1;
-  return from_vector(std::move(v), shape);
-}
+Tensor ramp(const Shape& shape) { return stepped(shape, -1, 0.25f, 7, 11); }
 
 /// Positive and without ties.
 Tensor distinct(const Shape& shape) {

@@ -7,6 +7,7 @@
 #include "ops/elements.h"
 #include "ops/families.h"
 #include "ops/resize_filter.h"
+#include "ops/samples.h"
 #include "ops/windows.h"
 #include "runtime/parallel.h"
 #include "tandem/ops/creation.h"
@@ -24,11 +25,7 @@ using kernel::View;
 constexpr uint8_t optional_parameter = InputDef::optional | InputDef::parameter;
 using Numbers = SmallVector<double, 16>;
 
-Tensor ramp(const Shape& shape) {
-  std::vector<float> v(static_cast<size_t>(shape.element_count()));
-  for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>((i * 7) % 19) * 0.5f - 4;
-  return from_vector(std::move(v), shape);
-}
+Tensor ramp(const Shape& shape) { return stepped(shape, -4, 0.5f, 7, 19); }
 
 // ---- sizes
 

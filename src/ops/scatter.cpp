@@ -7,6 +7,7 @@
 #include "ops/dispatch.h"
 #include "ops/elements.h"
 #include "ops/families.h"
+#include "ops/samples.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/indexing.h"
 #include "tandem/ops/logic.h"
@@ -66,11 +67,7 @@ T combine(Reduction reduction, T a, T b) {
   }
 }
 
-Tensor ramp(const Shape& shape) {
-  std::vector<float> v(static_cast<size_t>(shape.element_count()));
-  for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>((i * 5) % 13) * 0.5f - 2.25f;
-  return from_vector(std::move(v), shape);
-}
+Tensor ramp(const Shape& shape) { return stepped(shape, -2.25f, 0.5f, 5, 13); }
 
 /// The gradients of data and updates, given how to scatter into a tensor and how to gather at the indices.
 template <class Scatter, class Collect>

@@ -6,6 +6,7 @@
 #include "ops/dispatch.h"
 #include "ops/elements.h"
 #include "ops/families.h"
+#include "ops/samples.h"
 #include "runtime/parallel.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/indexing.h"
@@ -20,11 +21,7 @@ namespace {
 
 using kernel::View;
 
-Tensor ramp(const Shape& shape) {
-  std::vector<float> v(static_cast<size_t>(shape.element_count()));
-  for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>((i * 7) % 12) * 0.5f - 2;
-  return from_vector(std::move(v), shape);
-}
+Tensor ramp(const Shape& shape) { return stepped(shape, -2, 0.5f, 7, 12); }
 
 // ---- OneHot
 

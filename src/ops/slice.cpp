@@ -6,6 +6,7 @@
 #include "ops/dispatch.h"
 #include "ops/elements.h"
 #include "ops/families.h"
+#include "ops/samples.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/indexing.h"
 #include "tandem/ops/reduce.h"
@@ -203,11 +204,7 @@ Tensors Slice::gradient(const Gradient& g) {
   return result;
 }
 
-Tensor ramp(const Shape& shape) {
-  std::vector<float> v(static_cast<size_t>(shape.element_count()));
-  for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>(i) * 0.5f - 2;
-  return from_vector(std::move(v), shape);
-}
+Tensor ramp(const Shape& shape) { return stepped(shape, -2, 0.5f); }
 
 Tensor integers(const Dims& values) { return to_tensor(Operand(values)); }
 
