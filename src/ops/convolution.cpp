@@ -4,6 +4,7 @@
 
 #include "ops/elements.h"
 #include "ops/families.h"
+#include "ops/samples.h"
 #include "ops/windows.h"
 #include "runtime/convolution.h"
 #include "tandem/ops/creation.h"
@@ -19,12 +20,15 @@ using kernel::View;
 using runtime::max_spatial;
 using runtime::Windows;
 
-Tensor ramp(const Shape& shape) {
-  std::vector<float> v(static_cast<size_t>(shape.element_count()));
-  for (size_t i = 0; i < v.size(); ++i) v[i] = static_cast<float>((i * 7) % 15) * 0.25f - 1.5f;
-  return from_vector(std::move(v), shape);
-}
+Tensor ramp(const Shape& shape) { return stepped(shape, -1.5f, 0.25f, 7, 15); }
 Tensor sizes(const Shape& shape) { return to_tensor(Operand(shape)); }
+
+/// Each element on the side of the outputs meets one filter: `filters` (outputs, ...).
+int64_t convolution_operations(const Shape& elements, const Shape& filters) {
+  const int64_t count = elements.element_count(), weights = filters.element_count();
+  if (count < 0 || weights < 0) return -1;
+  return weights == 0 ? 0 : 2 * count * (weights / filters[0]);
+}
 
 struct ConvAttributes : WindowAttributes {
   int64_t group = 1;
@@ -108,6 +112,9 @@ struct Conv {
     const Windows windows = windows_over(a, x, kernel);
     c.output(c.dtype(0), with_channels(c, x[0], w[0], windows.output, windows.rank));
   }
+  static int64_t operations(std::span<const Spec> in, std::span<const Spec> out) {
+    return convolution_operations(out[0].shape, in[1].shape);
+  }
   static void kernel(const KernelContext& k, const Attributes& a) {
     const Shape &x = k.inputs[0].shape, &w = k.inputs[1].shape;
     runtime::convolve(convolution(k.outputs[0].dtype, a.group, x, w, windows_over(a, x, kernel_sizes(w))),
@@ -139,6 +146,9 @@ struct ConvInputGradient {
     TD_CHECK(dy.rank() == x.rank() && (dy[1] < 0 || w[0] < 0 || dy[1] == w[0]),
              "dY has shape {}; it must have {} dimensions and {} channels", dy, x.rank(), w[0]);
   }
+  static int64_t operations(std::span<const Spec> in, std::span<const Spec>) {
+    return convolution_operations(in[0].shape, in[1].shape);
+  }
   static void kernel(const KernelContext& k, const Attributes& a) {
     const Shape &dy = k.inputs[0].shape, &w = k.inputs[1].shape, &x = k.outputs[0].shape;
     runtime::convolve_transposed(
@@ -166,6 +176,9 @@ struct ConvWeightGradient {
     ConvInputGradient::check_dy(dy, x, w);
     windows_over(a, x, kernel);
     c.output(c.dtype(0), w);
+  }
+  static int64_t operations(std::span<const Spec> in, std::span<const Spec> out) {
+    return convolution_operations(in[1].shape, out[0].shape);
   }
   static void kernel(const KernelContext& k, const Attributes& a) {
     const Shape &x = k.inputs[0].shape, &dy = k.inputs[1].shape, &w = k.outputs[0].shape;
@@ -239,6 +252,9 @@ struct ConvTranspose {
     check_bias(c, 2, outputs);
     const Windows windows = windows_under(a, a.output_padding, a.output_shape, x, kernel);
     c.output(c.dtype(0), with_channels(c, x[0], outputs, windows.input, windows.rank));
+  }
+  static int64_t operations(std::span<const Spec> in, std::span<const Spec>) {
+    return convolution_operations(in[0].shape, in[1].shape);
   }
   static void kernel(const KernelContext& k, const Attributes& a) {
     const Shape &x = k.inputs[0].shape, &w = k.inputs[1].shape;

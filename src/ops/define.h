@@ -274,6 +274,7 @@ constexpr OpDef make_op() {
       run_decomposition(op_def<Op>, a, in, out);
     };
   }
+  if constexpr (requires { &Op::operations; }) d.operations = &Op::operations;
   if constexpr (HasGradient<Op>) d.gradient = &call_gradient<Op>;
   if constexpr (requires { Op::not_differentiable; }) d.not_differentiable = Op::not_differentiable;
   d.samples = &call_samples<Op>;

@@ -29,6 +29,11 @@ struct MatMul {
   static constexpr int since = 13;
   static constexpr uint32_t traits = strided;
   static constexpr std::array<InputDef, 2> inputs{{{"A", types::numeric}, {"B", types::numeric}}};
+  // Each element of the result sums over the last axis of the left factor.
+  static int64_t operations(std::span<const Spec> in, std::span<const Spec> out) {
+    const int64_t result = out[0].shape.element_count(), inner = in[0].shape.back();
+    return result < 0 || inner < 0 ? -1 : 2 * result * inner;
+  }
 
   static void infer(InferContext& c) {
     const Shape &a = c.shape(0), &b = c.shape(1);
@@ -132,6 +137,12 @@ struct Gemm {
   };
   static constexpr std::array<InputDef, 3> inputs{
       {{"A", types}, {"B", types}, {"C", types, 0, InputDef::optional}}};
+  // The inner size is what the left factor has and the result has not.
+  static int64_t operations(std::span<const Spec> in, std::span<const Spec> out) {
+    const int64_t left = in[0].shape.element_count(), result = out[0].shape.element_count();
+    if (left < 0 || result < 0) return -1;
+    return result == 0 ? 0 : 2 * left / out[0].shape[0] * result;
+  }
 
   static void infer(InferContext& c, const Attributes& a) {
     for (int i : {0, 1})

@@ -227,6 +227,10 @@ struct OpDef {
                       std::span<Tensor> outputs) = nullptr;
   Tensors (*decomposition)(std::span<const Tensor> inputs, const void* attributes) = nullptr;
 
+  /// Multiplications and additions of one run, -1 where sizes are not known; null: about one an element.
+  /// Absent inputs have an empty spec.
+  int64_t (*operations)(std::span<const Spec> inputs, std::span<const Spec> outputs) = nullptr;
+
   Tensors (*gradient)(const Gradient&, const void* attributes) = nullptr;  ///< null: not differentiable
   std::string_view
       not_differentiable;  ///< why, when gradient is null and reaching it is an error; else silent
