@@ -52,31 +52,20 @@ void write_settings(const AttributeBox& attributes, NodeProto& node) {
   });
 }
 
-/// Variables that a graph or its bodies assign, in that order.
-void add_assigned(const Graph& graph, std::vector<VariablePointer>& found) {
+/// Variables that ops with one of these traits touch, in a graph or its bodies, in that order.
+void add_variables(const Graph& graph, uint32_t traits, std::vector<VariablePointer>& found) {
   for (const Node& n : graph.nodes) {
-    if (n.op->has(has_bodies)) {
-      const auto& bodies =
-          static_cast<const RunnableBody&>(*n.attributes.as<StructuredAttributes>().structured);
-      for (const Graph* g : bodies.view().graphs) add_assigned(*g, found);
-    }
-    if (!n.op->has(writes_variable)) continue;
+    if (n.op->has(has_bodies))
+      for (const Graph* g : bodies_of(n).graphs) add_variables(*g, traits, found);
+    if ((n.op->traits & traits) == 0) continue;
     const VariablePointer& v = n.attributes.as<VariableAttributes>().variable;
     if (std::find(found.begin(), found.end(), v) == found.end()) found.push_back(v);
   }
 }
-/// The same for all that they touch.
-void add_touched(const Graph& graph, std::vector<VariablePointer>& found) {
-  for (const Node& n : graph.nodes) {
-    if (n.op->has(has_bodies)) {
-      const auto& bodies =
-          static_cast<const RunnableBody&>(*n.attributes.as<StructuredAttributes>().structured);
-      for (const Graph* g : bodies.view().graphs) add_touched(*g, found);
-    }
-    if (!n.op->has(reads_variable) && !n.op->has(writes_variable)) continue;
-    const VariablePointer& v = n.attributes.as<VariableAttributes>().variable;
-    if (std::find(found.begin(), found.end(), v) == found.end()) found.push_back(v);
-  }
+std::vector<VariablePointer> assigned_in(const std::vector<const Graph*>& graphs) {
+  std::vector<VariablePointer> found;
+  for (const Graph* g : graphs) add_variables(*g, writes_variable, found);
+  return found;
 }
 
 std::string option(const std::vector<std::string>& names, size_t i, const char* otherwise) {
@@ -170,9 +159,9 @@ void Emitter::emit_model(const Graph& graph, const std::string& name) {
   for (size_t i = 0; i < graph.outputs.size(); ++i)
     outputs.push_back(names_.unique(option(options_.outputs, i, "output")));
 
-  std::vector<VariablePointer> variables, assigned;
-  add_touched(graph, variables);
-  add_assigned(graph, assigned);
+  std::vector<VariablePointer> variables;
+  add_variables(graph, reads_variable | writes_variable, variables);
+  const std::vector<VariablePointer> assigned = assigned_in({&graph});
   std::vector<std::string> inputs_of_state;
   for (const VariablePointer& v : variables) {
     const Tensor value = v->load();
@@ -416,11 +405,10 @@ std::vector<std::string> Emitter::emit_body(const Graph& body, const std::vector
 }
 
 void Emitter::emit_bodies(const Graph&, const Node& n, int32_t id, ValueNames& values, Target& to) {
-  const auto& bodies = static_cast<const RunnableBody&>(*n.attributes.as<StructuredAttributes>().structured);
-  const RunnableBody::View view = bodies.view();
+  const GraphBodies::View view = bodies_of(n);
   TD_CHECK(!to.in_function, "it cannot be part of an operation's body");
-  if (view.kind == RunnableBody::Kind::branches) return emit_branches(n, id, bodies, values, to);
-  if (view.kind == RunnableBody::Kind::loop) return emit_loop(n, id, bodies, values, to);
+  if (view.kind == GraphBodies::Kind::branches) return emit_branches(n, id, view, values, to);
+  if (view.kind == GraphBodies::Kind::loop) return emit_loop(n, id, view, values, to);
   ValueNames inner;
   for (int i = 0; i < n.inputs.size(); ++i)
     inner[{view.graphs[0]->inputs[static_cast<size_t>(i)], 0}] = values.at(n.inputs[i]);
@@ -428,11 +416,9 @@ void Emitter::emit_bodies(const Graph&, const Node& n, int32_t id, ValueNames& v
   for (int k = 0; k < n.outputs.size(); ++k) values[{id, k}] = results[static_cast<size_t>(k)];
 }
 
-void Emitter::emit_branches(const Node& n, int32_t id, const RunnableBody& bodies, ValueNames& values,
+void Emitter::emit_branches(const Node& n, int32_t id, const GraphBodies::View& view, ValueNames& values,
                             Target& to) {
-  const RunnableBody::View view = bodies.view();
-  std::vector<VariablePointer> assigned;
-  for (const Graph* g : view.graphs) add_assigned(*g, assigned);
+  const std::vector<VariablePointer> assigned = assigned_in(view.graphs);
   std::vector<std::string> captures;
   for (int i = 1; i < n.inputs.size(); ++i) captures.push_back(values.at(n.inputs[i]));
   NodeProto proto;
@@ -466,15 +452,12 @@ void Emitter::emit_branches(const Node& n, int32_t id, const RunnableBody& bodie
 }
 
 // Ours asks before each iteration; ONNX's takes the first answer as an input and the others from its body.
-void Emitter::emit_loop(const Node& n, int32_t id, const RunnableBody& bodies, ValueNames& values,
+void Emitter::emit_loop(const Node& n, int32_t id, const GraphBodies::View& view, ValueNames& values,
                         Target& to) {
-  const RunnableBody::View view = bodies.view();
   const Graph &condition = *view.graphs[0], &body = *view.graphs[1];
   const auto count = static_cast<size_t>(view.loop_variables);
-  std::vector<VariablePointer> assigned;
-  add_assigned(body, assigned);
-  std::vector<VariablePointer> in_condition;
-  add_assigned(condition, in_condition);
+  const std::vector<VariablePointer> assigned = assigned_in({&body}),
+                                     in_condition = assigned_in({&condition});
   TD_CHECK(in_condition.empty(), "its condition assigns the variable {}, which ONNX's Loop cannot",
            in_condition.empty() ? "" : in_condition[0]->name);
   std::vector<std::string> start, captures;

@@ -6,8 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "function/control_flow.h"
-#include "graph/graph.h"
+#include "graph/bodies.h"
 #include "graph/inference.h"
 #include "onnx/model.pb.h"
 #include "ops/variable_impl.h"
@@ -55,9 +54,9 @@ class Emitter {
   bool emit_standard(NodeProto& proto, const Graph& graph, GraphInference& inference, const Node& node,
                      Target& to);
   void emit_bodies(const Graph& graph, const Node& node, int32_t id, ValueNames& values, Target& to);
-  void emit_branches(const Node& node, int32_t id, const RunnableBody& bodies, ValueNames& values,
+  void emit_branches(const Node& node, int32_t id, const GraphBodies::View& view, ValueNames& values,
                      Target& to);
-  void emit_loop(const Node& node, int32_t id, const RunnableBody& bodies, ValueNames& values, Target& to);
+  void emit_loop(const Node& node, int32_t id, const GraphBodies::View& view, ValueNames& values, Target& to);
   /// A body's graph, whose results stand under the returned names.
   std::vector<std::string> emit_body(const Graph& body, const std::vector<std::string>& inputs,
                                      GraphProto& graph);
