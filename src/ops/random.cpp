@@ -190,6 +190,8 @@ struct PhiloxUniform : NotDifferentiable {
   }
 };
 
+constexpr double two_pi = 6.283185307179586476925;
+
 struct PhiloxNormal : NotDifferentiable {
   static constexpr std::string_view name = "PhiloxNormal", domain = "ai.tandem";
   struct Attributes {
@@ -209,7 +211,6 @@ struct PhiloxNormal : NotDifferentiable {
   }
   // Box and Muller's way: two uniform numbers, the first one never zero.
   static Value expression(const Attributes& a, Value key, Value counter) {
-    constexpr double two_pi = 6.283185307179586476925;
     Value radius = key, angle = key;
     if (a.dtype == DType::f64) {
       radius = (wide_bits(key, counter, 4, 0) + 1) * 0x1p-53;
@@ -221,17 +222,12 @@ struct PhiloxNormal : NotDifferentiable {
     return sqrt(log(radius) * -2.0) * cos(angle * two_pi) * a.stddev + a.mean;
   }
   static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
-    constexpr double two_pi = 6.283185307179586476925;
     const bool wide = a.dtype == DType::f64;
     const Tensor words = random_words(in[0], in[1], in[2], wide ? 4 : 2);
-    const auto wide_word = [&](int64_t column) {
-      const Tensor high = upper_bits(random_word(words, column), 27);
-      return cast(high * (int64_t{1} << 26) + upper_bits(random_word(words, column + 1), 26), DType::f64);
-    };
-    const Tensor radius =
-        wide ? (wide_word(0) + 1) * 0x1p-53 : cast(random_word(words, 0), DType::f32) * 0x1p-32 + 0x1p-33;
-    const Tensor angle =
-        wide ? wide_word(2) * 0x1p-53 : cast(upper_bits(random_word(words, 1), 24), DType::f32) * 0x1p-24;
+    const Tensor radius = wide ? (wide_bits(words, 0) + 1) * 0x1p-53
+                               : cast(random_word(words, 0), DType::f32) * 0x1p-32 + 0x1p-33;
+    const Tensor angle = wide ? wide_bits(words, 2) * 0x1p-53
+                              : cast(upper_bits(random_word(words, 1), 24), DType::f32) * 0x1p-24;
     return {cast(sqrt(log(radius) * -2.0) * cos(angle * two_pi) * a.stddev + a.mean, a.dtype)};
   }
   static std::vector<Sample> samples() {

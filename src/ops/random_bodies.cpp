@@ -63,12 +63,14 @@ Tensor random_word(const Tensor& words, int64_t column) {
 
 Tensor upper_bits(const Tensor& word, int bits) { return div(word, int64_t{1} << (32 - bits)); }
 
+Tensor wide_bits(const Tensor& words, int64_t column) {
+  const Tensor high = upper_bits(random_word(words, column), 27);
+  return cast(high * (int64_t{1} << 26) + upper_bits(random_word(words, column + 1), 26), DType::f64);
+}
+
 Tensor unit_interval(const Tensor& key, const Tensor& counter, const Tensor& shape, DType dtype) {
   if (dtype == DType::f64) {
-    const Tensor words = random_words(key, counter, shape, 2);
-    const Tensor bits =
-        upper_bits(random_word(words, 0), 27) * (int64_t{1} << 26) + upper_bits(random_word(words, 1), 26);
-    return cast(bits, DType::f64) * 0x1p-53;
+    return wide_bits(random_words(key, counter, shape, 2), 0) * 0x1p-53;
   }
   const int bits = dtype == DType::f16 ? 11 : dtype == DType::bf16 ? 8 : 24;
   const Tensor word = random_word(random_words(key, counter, shape, 1), 0);

@@ -12,6 +12,8 @@ Tensor random_words(const Tensor& key, const Tensor& counter, const Tensor& shap
 Tensor random_word(const Tensor& words, int64_t column);
 /// The upper `bits` of words of 32 bits.
 Tensor upper_bits(const Tensor& word, int bits);
+/// 53 random bits of two columns as a double.
+Tensor wide_bits(const Tensor& words, int64_t column);
 /// Numbers in [0, 1) with as many random bits as the dtype's precision has; in the dtype they are computed
 /// in.
 Tensor unit_interval(const Tensor& key, const Tensor& counter, const Tensor& shape, DType dtype);
