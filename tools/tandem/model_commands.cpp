@@ -197,7 +197,8 @@ bool check_model(const CheckOptions& options) {
   if (options.json != "-") {
     for (const std::string& p : problems) fmt::print("{}\n", p);
     if (problems.empty())
-      fmt::print("{}: {} nodes, all of which can run\n", options.model, format_count(nodes));
+      fmt::print("{}: {} node{}, all of which can run\n", options.model, format_count(nodes),
+                 nodes == 1 ? "" : "s");
     else
       fmt::print("{}: {} problem{}\n", options.model, problems.size(), problems.size() > 1 ? "s" : "");
   }
