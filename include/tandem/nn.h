@@ -9,3 +9,4 @@
 #include "tandem/nn/model.h"
 #include "tandem/nn/module.h"
 #include "tandem/nn/optimizer.h"
+#include "tandem/nn/weights.h"

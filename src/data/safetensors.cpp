@@ -298,32 +298,4 @@ Weights load_weights(const std::string& path) {
 
 WeightsMetadata load_weights_metadata(const std::string& path) { return open_file(path).header.metadata; }
 
-void save_weights(const nn::Module& module, const std::string& path, Location where) {
-  Weights weights;
-  for (const auto& [name, variable] : module.named_parameters()) weights[name] = variable.value(where);
-  named("save_weights", where, [&] {
-    TD_CHECK(!weights.empty(), "the module has no variables yet; layers make theirs at their first call");
-  });
-  save_weights(weights, path, {}, where);
-}
-
-void load_weights(const nn::Module& module, const std::string& path, Location where) {
-  Weights weights = load_weights(path);
-  named("load_weights", where, [&] {
-    const auto parameters = module.named_parameters();
-    TD_CHECK(!parameters.empty(), "the module has no variables yet; layers make theirs at their first call");
-    for (const auto& [name, variable] : parameters) {
-      const auto found = weights.find(name);
-      TD_CHECK(found != weights.end(), "{} has no tensor \"{}\"", path, name);
-      const Tensor& value = found->second;
-      TD_CHECK(value.dtype() == variable.dtype() && value.shape() == variable.shape(),
-               "\"{}\" is {}{} in {}, but {}{} in the module", name, value.dtype(), value.shape(), path,
-               variable.dtype(), variable.shape());
-    }
-    TD_CHECK(weights.size() == parameters.size(), "{} has {} tensors, the module {} variables", path,
-             weights.size(), parameters.size());
-    for (const auto& [name, variable] : parameters) variable.assign(Operand(weights.at(name), where));
-  });
-}
-
 }  // namespace tandem

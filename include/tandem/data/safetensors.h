@@ -4,7 +4,6 @@
 #include <map>
 #include <string>
 
-#include "tandem/nn/module.h"
 #include "tandem/tensor.h"
 
 namespace tandem {
@@ -22,12 +21,5 @@ void save_weights(const Weights& weights, const std::string& path, const Weights
 Weights load_weights(const std::string& path);
 /// The texts beside the tensors. Errors as load_weights.
 WeightsMetadata load_weights_metadata(const std::string& path);
-
-/// Writes a module's variables under their names, "hidden/kernel". Errors: layers that were never called have
-/// none yet and are left out; a module without any is an error.
-void save_weights(const nn::Module& module, const std::string& path, Location where = here());
-/// Gives a module's variables the values in the file. Errors: a variable that the file lacks, or a tensor
-/// that no variable takes; another dtype or shape. Then no variable has changed.
-void load_weights(const nn::Module& module, const std::string& path, Location where = here());
 
 }  // namespace tandem
