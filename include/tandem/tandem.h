@@ -14,6 +14,7 @@
 #include "tandem/load.h"
 #include "tandem/memory.h"
 #include "tandem/name_scope.h"
+#include "tandem/nest.h"
 #include "tandem/nn.h"
 #include "tandem/ops.h"
 #include "tandem/progress.h"
