@@ -2,12 +2,13 @@
 
 #include "core/check.h"
 #include "nn/layer_call.h"
+#include "nn/loss.h"
 #include "nn/names.h"
 #include "tandem/ops.h"
 
 namespace tandem::nn {
 
-namespace {
+namespace detail {
 
 bool fits(const Shape& a, const Shape& b) {
   bool same = a.rank() == b.rank();
@@ -25,7 +26,6 @@ void check_defined(const Tensor& predictions, const Tensor& targets) {
   TD_CHECK(targets.defined(), "the targets are an empty tensor handle");
 }
 
-// The labels as int64, one for each row of the predictions.
 Tensor checked_labels(const Tensor& predictions, Tensor labels) {
   check_defined(predictions, labels);
   TD_CHECK(predictions.rank() >= 1, "the predictions are a scalar; expected (..., classes)");
@@ -40,6 +40,14 @@ Tensor checked_labels(const Tensor& predictions, Tensor labels) {
            predictions.shape(), expected);
   return labels.dtype() == DType::i64 ? labels : cast(labels, DType::i64);
 }
+
+}  // namespace detail
+
+namespace {
+
+using detail::check_defined;
+using detail::checked_labels;
+using detail::fits;
 
 // What each row says at its label. Labels must lie in range.
 Tensor at_labels(const Tensor& rows, const Tensor& labels) {
@@ -73,15 +81,9 @@ Tensor differences(const Tensor& predictions, const Tensor& targets) {
   return p - t;
 }
 
-Tensor same_side(const Tensor& predictions, const Tensor& targets) {
-  return cast((predictions > 0.5) == (cast(targets, predictions.dtype()) > 0.5), DType::f32);
-}
-
-using Compute = Tensor (*)(const Tensor&, const Tensor&, Location);
-
 struct Row {
   std::string_view name;
-  Compute compute;
+  detail::LossFunction compute;
 };
 
 constexpr Row losses[] = {
@@ -94,30 +96,11 @@ constexpr Row losses[] = {
     {"mae", mean_absolute_error},
 };
 
-constexpr Row metrics[] = {
-    {"accuracy", correct_predictions},
-    {"acc", correct_predictions},
-    {"sparse_categorical_crossentropy", sparse_categorical_crossentropy},
-    {"sparse_softmax_cross_entropy", sparse_softmax_cross_entropy},
-    {"categorical_crossentropy", categorical_crossentropy},
-    {"mean_squared_error", mean_squared_error},
-    {"mse", mean_squared_error},
-    {"mean_absolute_error", mean_absolute_error},
-    {"mae", mean_absolute_error},
-};
-
-detail::Criterion::Function without_line(Compute compute) {
-  return [compute](const Tensor& predictions, const Tensor& targets) {
-    return compute(predictions, targets, {});
-  };
-}
-
 }  // namespace
 
 Tensor sparse_softmax_cross_entropy(const Tensor& logits, const Tensor& labels, Location where) {
   return detail::at_line("sparse_softmax_cross_entropy", where, [&] {
-    const Tensor index = checked_labels(logits, labels);
-    return -at_labels(log_softmax(logits), index);
+    return tandem::sparse_softmax_cross_entropy(logits, checked_labels(logits, labels));
   });
 }
 
@@ -148,35 +131,113 @@ Tensor mean_absolute_error(const Tensor& predictions, const Tensor& targets, Loc
                          [&] { return mean(abs(differences(predictions, targets)), {-1}); });
 }
 
-Tensor correct_predictions(const Tensor& predictions, const Tensor& targets, Location where) {
-  return detail::at_line("accuracy", where, [&] {
-    check_defined(predictions, targets);
-    const Shape& p = predictions.shape();
-    const bool one_column = p.rank() >= 1 && p.back() == 1;
-    if (one_column && fits(without_last(p), targets.shape()))
-      return same_side(squeeze(predictions, {-1}), targets);
-    if (one_column && fits(p, targets.shape())) return squeeze(same_side(predictions, targets), {-1});
-    if (p.rank() >= 2 && fits(p, targets.shape()))
-      return cast(argmax(predictions, -1) == argmax(targets, -1), DType::f32);
-    if (fits(p, targets.shape())) return same_side(predictions, targets);
-    const Tensor labels = checked_labels(predictions, targets);
-    return cast(argmax(predictions, -1) == labels, DType::f32);
+namespace detail {
+
+LossFunction find_loss(std::string_view name) {
+  for (const Row& row : losses)
+    if (row.name == name) return row.compute;
+  return nullptr;
+}
+
+std::string loss_names() {
+  std::string names;
+  for (const Row& row : losses) names += (names.empty() ? "" : ", ") + std::string(row.name);
+  return names;
+}
+
+Tensor fitted_to(const char* what, const Tensor& weights, const Tensor& values) {
+  const Shape& shape = values.shape();
+  Tensor fitted = weights;
+  if (fitted.rank() == shape.rank() + 1 && fitted.shape().back() == 1) fitted = squeeze(fitted, {-1});
+  bool fits = fitted.rank() <= shape.rank();
+  for (int i = 0; fits && i < fitted.rank(); ++i) {
+    const int64_t size = fitted.shape()[i];
+    fits = size == shape[i] || size == 1 || size < 0 || shape[i] < 0;
+  }
+  TD_CHECK(fits, "{} of shape {} do not fit values of shape {}; expected it, or its first dimensions", what,
+           weights.shape(), shape);
+  std::vector<int64_t> missing;
+  for (int i = fitted.rank(); i < shape.rank(); ++i) missing.push_back(i);
+  return missing.empty() ? fitted : unsqueeze(fitted, missing);
+}
+
+Tensor as_mask(const Tensor& mask) { return mask.dtype() == DType::boolean ? mask : mask != 0; }
+
+namespace {
+
+Tensor sum_over(const Tensor& weights, const Tensor& values) {
+  return sum(weights.shape() == values.shape() ? weights : expand(weights, shape_of(values)));
+}
+
+}  // namespace
+
+Tensor reduced(const Tensor& values, const Tensor& weights, const Tensor& mask, Reduction reduction) {
+  const bool masked = mask.defined(), weighted = weights.defined();
+  Tensor result = values, factor, counting;
+  if (masked) {
+    counting = fitted_to("a mask", as_mask(mask), values);
+    result = where(counting, result, 0);
+  }
+  if (weighted) {
+    factor = fitted_to("weights", weights, values);
+    if (factor.dtype() != values.dtype()) factor = cast(factor, values.dtype());
+    result = result * factor;
+  }
+  if (reduction == Reduction::none) return result;
+  if (reduction == Reduction::sum) return sum(result);
+  if (!masked && (!weighted || reduction == Reduction::mean)) return mean(result);
+  if (masked) {
+    const Tensor ones = cast(counting, values.dtype());
+    factor = weighted && reduction == Reduction::mean_with_sample_weight ? factor * ones : ones;
+  }
+  const Tensor total = sum_over(factor, values);
+  return where(total == 0, 0, sum(result) / where(total == 0, 1, total));
+}
+
+}  // namespace detail
+
+Loss detail::builtin_loss(LossFunction function, std::string name) {
+  return Loss(std::make_shared<const LossBody>(
+      LossBody{.values = [function](const Tensor& p, const Tensor& t) { return function(p, t, {}); },
+               .options = {.name = std::move(name)},
+               .builtin = true}));
+}
+
+Loss::Loss(const std::string& name, Location where) {
+  const detail::LossFunction function = detail::find_loss(name);
+  if (!function) detail::refuse_name("loss", name, detail::loss_names(), where);
+  *this = detail::builtin_loss(function, name);
+}
+
+Loss::Loss(Function function, LossOptions options) {
+  if (options.name.empty()) options.name = "loss";
+  body_ = std::make_shared<const detail::LossBody>(
+      detail::LossBody{.values = std::move(function), .options = std::move(options)});
+}
+
+const std::string& Loss::name() const { return body_->options.name; }
+Reduction Loss::reduction() const { return body_->options.reduction; }
+
+Tensor Loss::values(const Tensor& predictions, const Tensor& targets, Location where) const {
+  TD_CHECK(defined(), "the loss is an empty handle");
+  if (!body_->builtin) return body_->values(predictions, targets);
+  const CallSite site(where);
+  const DType dtype = predictions.defined() ? predictions.dtype() : DType::f32;
+  const bool narrow = dtype == DType::f16 || dtype == DType::bf16;
+  return body_->values(narrow ? cast(predictions, DType::f32) : predictions, targets);
+}
+
+Tensor Loss::operator()(const Tensor& predictions, const Tensor& targets, const Tensor& weights,
+                        const Tensor& mask, Location where) const {
+  const Tensor each = values(predictions, targets, where);
+  return detail::at_line(name(), where, [&] {
+    Tensor counting = mask;
+    if (body_->mask) {
+      const Tensor own = body_->mask(predictions, targets);
+      counting = mask.defined() ? own & detail::fitted_to("a mask", detail::as_mask(mask), own) : own;
+    }
+    return detail::reduced(each, weights, counting, body_->options.reduction);
   });
-}
-
-Tensor accuracy(const Tensor& predictions, const Tensor& targets, Location where) {
-  return detail::at_line("accuracy", where,
-                         [&] { return mean(correct_predictions(predictions, targets, where)); });
-}
-
-Loss::Loss(const std::string& name, Location where)
-    : Criterion(without_line(detail::find_named(losses, "loss", name, where).compute), name) {
-  builtin_ = true;
-}
-
-Metric::Metric(const std::string& name, Location where)
-    : Criterion(without_line(detail::find_named(metrics, "metric", name, where).compute), name) {
-  builtin_ = true;
 }
 
 }  // namespace tandem::nn

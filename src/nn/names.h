@@ -9,6 +9,14 @@
 
 namespace tandem::nn::detail {
 
+/// Refuses a name. `what` says of which kind it would be, and all names are listed.
+[[noreturn]] inline void refuse_name(std::string_view what, std::string_view name, std::string_view known,
+                                     Location where) {
+  Error e(ErrorCode::invalid_argument, fmt::format("\"{}\" is not known; known: {}", name, known));
+  e.set_origin(what, where);
+  throw e;
+}
+
 /// The row whose `name` is this one. Errors: none is; `what` says of which kind, and all names are listed.
 template <class Row, size_t count>
 const Row& find_named(const Row (&rows)[count], std::string_view what, std::string_view name,
@@ -18,9 +26,7 @@ const Row& find_named(const Row (&rows)[count], std::string_view what, std::stri
     if (row.name == name) return row;
     allowed += (allowed.empty() ? "" : ", ") + std::string(row.name);
   }
-  Error e(ErrorCode::invalid_argument, fmt::format("\"{}\" is not known; known: {}", name, allowed));
-  e.set_origin(what, where);
-  throw e;
+  refuse_name(what, name, allowed, where);
 }
 
 }  // namespace tandem::nn::detail

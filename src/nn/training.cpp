@@ -20,7 +20,7 @@ namespace detail {
 
 namespace {
 
-/// What one batch gives: the loss, then each metric's values.
+/// What one batch gives: the loss.
 using StepResult = std::vector<Tensor>;
 using StepFunction = Function<StepResult(Tensor, Tensor)>;
 
@@ -32,20 +32,8 @@ struct Steps {
 
   Tensor forward(const Tensor& x) const { return network.as_function()(x); }
 
-  Tensor values_of(const Criterion& criterion, const Tensor& predictions, const Tensor& targets) const {
-    std::optional<CallSite> site;
-    if (criterion.is_builtin()) site.emplace(where);
-    return criterion(predictions, targets);
-  }
-
-  Tensor loss_of(const Tensor& predictions, const Tensor& targets) const {
-    const Tensor values = values_of(options.loss, predictions, targets);
-    const CallSite site(where);
-    return mean(values);
-  }
-
-  void add_metrics(StepResult& result, const Tensor& predictions, const Tensor& targets) const {
-    for (const Metric& m : options.metrics) result.push_back(values_of(m, predictions, targets));
+  void update_metrics(const Tensor& predictions, const Tensor& targets) const {
+    for (const Metric& m : options.metrics) m.update(predictions, targets, {}, {}, where);
   }
 
   StepResult train(const Tensor& x, const Tensor& y) const {
@@ -55,12 +43,12 @@ struct Steps {
     {
       GradientTape tape;
       predictions = forward(x);
-      result.push_back(loss_of(predictions, y));
+      result.push_back(options.loss(predictions, y, {}, {}, where));
       const std::vector<Variable> variables = network.trainable_variables();
       TD_CHECK(!variables.empty(), "the model has no trainable variables");
       options.optimizer->apply_gradients(tape.gradient(result[0], variables, {}, where), variables, where);
     }
-    add_metrics(result, predictions, y);
+    update_metrics(predictions, y);
     return result;
   }
 
@@ -68,48 +56,35 @@ struct Steps {
     const TrainingScope training(false);
     const Tensor predictions = forward(x);
     StepResult result;
-    result.push_back(options.loss.defined() ? loss_of(predictions, y) : Tensor());
-    add_metrics(result, predictions, y);
+    result.push_back(options.loss.defined() ? options.loss(predictions, y, {}, {}, where) : Tensor());
+    update_metrics(predictions, y);
     return result;
   }
 };
 
-/// Sums over examples, so that the last, smaller batch counts for what it is.
+/// The loss summed over examples, so that the last, smaller batch counts for what it is; metrics do so
+/// themselves.
 class RunningMeans {
  public:
-  explicit RunningMeans(const CompileOptions& options) {
-    if (options.loss.defined()) names_.push_back("loss");
-    for (const Metric& m : options.metrics) names_.push_back(m.name());
-    sums_.resize(names_.size());
+  explicit RunningMeans(const CompileOptions& options) : options_(options) {
+    for (const Metric& m : options.metrics) m.reset();
   }
 
   void add(const StepResult& result, int64_t examples) {
-    size_t next = 0;
-    for (const Tensor& values : result)
-      if (values.defined()) sums_[next++] += mean_of(values) * static_cast<double>(examples);
+    if (result[0].defined())
+      sum_ += cast(result[0], DType::f64).item<double>() * static_cast<double>(examples);
     examples_ += examples;
   }
   Logs logs(const std::string& prefix = {}) const {
     Logs logs;
-    for (size_t i = 0; i < names_.size(); ++i)
-      logs.add(prefix + names_[i], sums_[i] / static_cast<double>(examples_));
+    if (options_.loss.defined()) logs.add(prefix + "loss", sum_ / static_cast<double>(examples_));
+    for (const Metric& m : options_.metrics) logs.add(prefix + m.name(), m.value());
     return logs;
   }
 
  private:
-  // In double, so that counts of right answers stay exact.
-  static double mean_of(const Tensor& values) {
-    double sum = 0;
-    if (values.dtype() == DType::f32) {
-      for (float v : values.contiguous().span<float>()) sum += v;
-    } else {
-      for (double v : cast(values, DType::f64).contiguous().span<double>()) sum += v;
-    }
-    return sum / static_cast<double>(values.size());
-  }
-
-  std::vector<std::string> names_;
-  std::vector<double> sums_;
+  const CompileOptions& options_;
+  double sum_ = 0;
   int64_t examples_ = 0;
 };
 

@@ -1,7 +1,9 @@
 #pragma once
-// Losses: functions of predictions and targets that give one number an example.
+// Losses: functions of predictions and targets that give one number an example, and Loss, which makes one
+// number of them.
 
 #include <functional>
+#include <memory>
 #include <string>
 #include <type_traits>
 
@@ -31,70 +33,68 @@ Tensor mean_squared_error(const Tensor& predictions, const Tensor& targets, Loca
 /// Mean over the last dimension of the absolute differences; shapes as mean_squared_error.
 Tensor mean_absolute_error(const Tensor& predictions, const Tensor& targets, Location where = here());
 
-/// 1 where the prediction is right, else 0, as float32 (...): for integer labels (...) and predictions
-/// (..., classes) when the largest is at the label; for targets (..., classes) when the largest of both are
-/// at one place; for predictions (..., 1) or (...) of something that is or is not, when both lie on one side
-/// of 0.5. Errors: shapes that do not fit.
-Tensor correct_predictions(const Tensor& predictions, const Tensor& targets, Location where = here());
-
-/// The share of correct predictions, as a float32 scalar. `nn::accuracy(model(images), labels)`
-Tensor accuracy(const Tensor& predictions, const Tensor& targets, Location where = here());
-
-namespace detail {
-
-/// A function of predictions and targets, with its name.
-class Criterion {
- public:
-  using Function = std::function<Tensor(const Tensor& predictions, const Tensor& targets)>;
-
-  Criterion() = default;
-  Criterion(Function function, std::string name) : function_(std::move(function)), name_(std::move(name)) {}
-
-  bool defined() const { return static_cast<bool>(function_); }
-  /// As the user spelled it.
-  const std::string& name() const { return name_; }
-  /// True when operations inside have no lines of the user's own.
-  bool is_builtin() const { return builtin_; }
-  Tensor operator()(const Tensor& predictions, const Tensor& targets) const {
-    return function_(predictions, targets);
-  }
-
- protected:
-  Function function_;
-  std::string name_;
-  bool builtin_ = false;
+/// How the numbers of the examples become one.
+enum class Reduction {
+  none,                    ///< they do not
+  sum,                     ///< their sum
+  mean,                    ///< their sum over their count, whatever the weights: Keras's sum_over_batch_size
+  mean_with_sample_weight  ///< their sum over that of their weights
 };
 
-}  // namespace detail
+/// What every loss may be told.
+struct LossOptions {
+  Reduction reduction = Reduction::mean;
+  /// Default: the loss's own name.
+  std::string name = {};
+};
 
-/// What training makes small: by Keras's name, or any function of predictions and targets that gives one
-/// number an example.
+namespace detail {
+struct LossBody;
+}
+
+/// What training makes small: by Keras's name, one of the classes below, or any function of predictions and
+/// targets that gives one number an example. It is a handle.
+///
+///     nn::Loss loss = "mse";
+///     td::Tensor error = loss(predictions, targets);             // a scalar
+///     td::Tensor each = loss.values(predictions, targets);       // one number an example
+///     nn::Loss own([](const td::Tensor& p, const td::Tensor& t) { return td::square(p - t); });
 ///
 /// Names: sparse_categorical_crossentropy, sparse_softmax_cross_entropy, categorical_crossentropy,
 /// mean_squared_error (mse), mean_absolute_error (mae). Errors: an unknown name.
-class Loss : public detail::Criterion {
+class Loss {
  public:
+  using Function = std::function<Tensor(const Tensor& predictions, const Tensor& targets)>;
+
   Loss() = default;
   Loss(const char* name, Location where = here()) : Loss(std::string(name), where) {}
   Loss(const std::string& name, Location where = here());
   template <class F>
   requires(std::is_invocable_r_v<Tensor, F&, const Tensor&, const Tensor&>)
-      Loss(F function, std::string name = "loss")
-      : Criterion(std::move(function), std::move(name)) {}
-};
+      Loss(F function, LossOptions options = {})
+      : Loss(Function(std::move(function)), std::move(options)) {}
+  Loss(Function function, LossOptions options = {});
 
-/// What training reports: by Keras's name, or any function as for Loss. The report is the mean over all
-/// examples.
-///
-/// Names: accuracy (acc), and those of the losses. Errors: an unknown name.
-class Metric : public detail::Criterion {
- public:
-  Metric(const char* name, Location where = here()) : Metric(std::string(name), where) {}
-  Metric(const std::string& name, Location where = here());
-  template <class F>
-  requires(std::is_invocable_r_v<Tensor, F&, const Tensor&, const Tensor&>)
-      Metric(F function, std::string name = "metric")
-      : Criterion(std::move(function), std::move(name)) {}
+  bool defined() const { return body_ != nullptr; }
+  /// As the user spelled it.
+  const std::string& name() const;
+  Reduction reduction() const;
+
+  /// The reduced loss: a scalar, unless there is no reduction. `weights` multiply the examples' numbers; they
+  /// have the shape of these, or its first dimensions. Only positions where `mask` is not zero count: the
+  /// mean divides by their number, and is 0 if there are none. Errors: weights or a mask of other shapes, and
+  /// those of the function.
+  Tensor operator()(const Tensor& predictions, const Tensor& targets, const Tensor& weights = {},
+                    const Tensor& mask = {}, Location where = here()) const;
+  /// One number an example, neither weighted nor reduced. The built-in losses compute float16 and bfloat16
+  /// predictions in float32.
+  Tensor values(const Tensor& predictions, const Tensor& targets, Location where = here()) const;
+
+  // For Tandem's own losses.
+  explicit Loss(std::shared_ptr<const detail::LossBody> body) : body_(std::move(body)) {}
+
+ private:
+  std::shared_ptr<const detail::LossBody> body_;
 };
 
 }  // namespace tandem::nn

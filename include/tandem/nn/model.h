@@ -5,6 +5,7 @@
 
 #include "tandem/nn/layer.h"
 #include "tandem/nn/loss.h"
+#include "tandem/nn/metric.h"
 #include "tandem/nn/optimizer.h"
 
 namespace tandem::nn {

@@ -1,0 +1,141 @@
+#include "tandem/nn/metric.h"
+
+#include "core/check.h"
+#include "nn/layer_call.h"
+#include "nn/loss.h"
+#include "nn/names.h"
+#include "tandem/ops.h"
+
+namespace tandem::nn {
+
+namespace {
+
+using detail::check_defined;
+using detail::fits;
+using detail::without_last;
+
+Tensor same_side(const Tensor& predictions, const Tensor& targets) {
+  return cast((predictions > 0.5) == (cast(targets, predictions.dtype()) > 0.5), DType::f32);
+}
+
+Tensor quotient(const Tensor& sum, const Tensor& count) {
+  return where(count == 0, 0, sum / where(count == 0, 1, count));
+}
+
+/// The mean of what it is given in place of predictions.
+class MeanBody final : public MetricBody {
+ public:
+  explicit MeanBody(std::string name) : MetricBody(std::move(name)) {}
+  bool is_builtin() const override { return true; }
+
+  void update(const Tensor& values, const Tensor&, const Tensor& weights) override {
+    const Tensor v = cast(values, DType::f64);
+    if (!weights.defined()) {
+      total_.assign_add(sum(v));
+      count_.assign_add(cast(size_of(v), DType::f64));
+      return;
+    }
+    const Tensor w = cast(detail::fitted_to("weights", weights, values), DType::f64);
+    total_.assign_add(sum(v * w));
+    count_.assign_add(sum(w.shape() == v.shape() ? w : expand(w, shape_of(v))));
+  }
+  Tensor result() override { return quotient(total_, count_); }
+
+ private:
+  Variable total_ = state("total"), count_ = state("count");
+};
+
+/// Weights that are zero where the mask is.
+Tensor weights_of(const Tensor& weights, const Tensor& mask) {
+  if (!mask.defined()) return weights;
+  if (!weights.defined()) return cast(detail::as_mask(mask), DType::f64);
+  const Tensor& wider = mask.rank() >= weights.rank() ? mask : weights;
+  return cast(detail::fitted_to("weights", weights, wider), DType::f64) *
+         cast(detail::fitted_to("a mask", detail::as_mask(mask), wider), DType::f64);
+}
+
+}  // namespace
+
+Tensor correct_predictions(const Tensor& predictions, const Tensor& targets, Location where) {
+  return detail::at_line("accuracy", where, [&] {
+    check_defined(predictions, targets);
+    const Shape& p = predictions.shape();
+    const bool one_column = p.rank() >= 1 && p.back() == 1;
+    if (one_column && fits(without_last(p), targets.shape()))
+      return same_side(squeeze(predictions, {-1}), targets);
+    if (one_column && fits(p, targets.shape())) return squeeze(same_side(predictions, targets), {-1});
+    if (p.rank() >= 2 && fits(p, targets.shape()))
+      return cast(argmax(predictions, -1) == argmax(targets, -1), DType::f32);
+    if (fits(p, targets.shape())) return same_side(predictions, targets);
+    const Tensor labels = detail::checked_labels(predictions, targets);
+    return cast(argmax(predictions, -1) == labels, DType::f32);
+  });
+}
+
+Tensor accuracy(const Tensor& predictions, const Tensor& targets, Location where) {
+  return detail::at_line("accuracy", where,
+                         [&] { return mean(correct_predictions(predictions, targets, where)); });
+}
+
+// ---- MetricBody
+
+Variable MetricBody::state(const std::string& name, const Shape& shape, DType dtype) {
+  const std::function<Tensor()> zero = [&] { return zeros(shape, dtype); };
+  state_.push_back(Variable(zero, {.name = name_ + '/' + name, .trainable = false}));
+  return state_.back();
+}
+
+void MetricBody::reset() {
+  for (const Variable& v : state_) v.assign(zeros(v.shape(), v.dtype()));
+}
+
+// ---- Metric
+
+Metric::Metric(const std::string& name, Location where) : name_(name) {
+  if (name == "accuracy" || name == "acc") {
+    values_ = detail::builtin_loss(correct_predictions, name);
+  } else if (detail::find_loss(name)) {
+    values_ = Loss(name, where);
+  } else {
+    detail::refuse_name("metric", name, "accuracy, acc, " + detail::loss_names(), where);
+  }
+  body_ = std::make_shared<MeanBody>(name_);
+}
+
+Metric::Metric(const Loss& loss)
+    : values_(loss), body_(std::make_shared<MeanBody>(loss.name())), name_(loss.name()) {}
+
+Metric::Metric(std::shared_ptr<MetricBody> body, std::string name)
+    : body_(std::move(body)), name_(std::move(name)) {
+  if (name_.empty() && body_) name_ = body_->name();
+}
+
+void Metric::update(const Tensor& predictions, const Tensor& targets, const Tensor& weights,
+                    const Tensor& mask, Location where) const {
+  detail::in_call(name_, where, [&] {
+    Tensor values;
+    if (values_.defined()) values = values_.values(predictions, targets, where);
+    std::optional<CallSite> site;
+    if (body_->is_builtin()) site.emplace(where);
+    body_->update(values_.defined() ? values : predictions, targets, weights_of(weights, mask));
+  });
+}
+
+Tensor Metric::result(Location where) const {
+  return detail::in_call(name_, where, [&] {
+    std::optional<CallSite> site;
+    if (body_->is_builtin()) site.emplace(where);
+    return body_->result();
+  });
+}
+
+double Metric::value(Location where) const {
+  const Tensor r = result(where);
+  return detail::at_line(name_, where, [&] { return cast(r, DType::f64).item<double>(where); });
+}
+
+void Metric::reset(Location where) const {
+  detail::at_line(name_, where, [&] { body_->reset(); });
+}
+
+}  // namespace tandem::nn
