@@ -2,6 +2,7 @@
 // Layers, models, losses, optimizers: everything in tandem::nn.
 
 #include "tandem/nn/activation.h"
+#include "tandem/nn/constraint.h"
 #include "tandem/nn/initializer.h"
 #include "tandem/nn/layer.h"
 #include "tandem/nn/layers.h"
@@ -10,4 +11,5 @@
 #include "tandem/nn/model.h"
 #include "tandem/nn/module.h"
 #include "tandem/nn/optimizer.h"
+#include "tandem/nn/regularizer.h"
 #include "tandem/nn/weights.h"

@@ -50,7 +50,7 @@ void ModuleState::add_module(const std::string& member_name, const std::shared_p
     e.set_origin("member", at);
     throw;
   }
-  members.push_back({member_name, module, {}});
+  members.push_back({member_name, module, {}, {}});
   if (!module->parent.expired()) return;  // shared: it keeps its first place
   module->parent = weak_from_this();
   module->name = member_name;
@@ -84,9 +84,12 @@ Variable ModuleState::parameter(const std::string& parameter_name, const Shape& 
   const std::function<Tensor()> make = [&] { return initializer(shape, options.dtype); };
   // The path tells it from others of its model; two models may both have a "dense/kernel".
   Variable v(make,
-             {.name = path() + '/' + parameter_name, .trainable = options.trainable, .unique_name = false},
+             {.name = path() + '/' + parameter_name,
+              .trainable = options.trainable,
+              .constraint = options.constraint.function(),
+              .unique_name = false},
              at);
-  members.push_back({parameter_name, nullptr, v});
+  members.push_back({parameter_name, nullptr, v, options.regularizer});
   return v;
 }
 
@@ -147,6 +150,16 @@ std::vector<Variable> Module::trainable_variables() const {
   std::vector<Variable> result = variables();
   std::erase_if(result, [](const Variable& v) { return !v.trainable(); });
   return result;
+}
+
+std::vector<Tensor> Module::regularization_losses(Location where) const {
+  std::vector<Tensor> losses;
+  std::set<const void*> seen;
+  for (const detail::Visit& v : detail::walk(state_))
+    for (const detail::ModuleState::Member& m : v.module->members_now())
+      if (m.regularizer.defined() && m.variable.trainable() && seen.insert(m.variable.impl().get()).second)
+        losses.push_back(m.regularizer(m.variable.value(where), where));
+  return losses;
 }
 
 int64_t Module::parameter_count() const {

@@ -17,6 +17,7 @@ struct ModuleState : std::enable_shared_from_this<ModuleState> {
     std::string name;
     std::shared_ptr<ModuleState> module;
     Variable variable;
+    Regularizer regularizer;  ///< of the variable
   };
 
   std::string kind;        ///< the class's name; empty while nobody knows it

@@ -29,6 +29,8 @@ Tensor state_of(uint64_t key, uint64_t counter) {
   const uint64_t state[] = {key, counter};
   return detail::from_bytes(state, DType::u64, 2, {2});
 }
+/// The key of the parameters' stream: far from those that people choose.
+uint64_t parameter_seed(uint64_t seed) { return seed + 0x9e3779b97f4a7c15u; }
 Tensor scalar(uint64_t value) { return detail::from_bytes(&value, DType::u64, 1, {}); }
 
 /// Takes what a result of this shape needs: gives the generator's key and counter, and moves the counter on.
@@ -464,12 +466,22 @@ const Variable& generator() {
   return *common;
 }
 
+const Variable& parameter_generator() {
+  static const Variable* const common = new Variable(make_generator(parameter_seed(0)));
+  return *common;
+}
+
 Variable make_generator(uint64_t seed, Location where) {
   return Variable([&] { return state_of(seed, 0); },
                   {.name = "generator", .trainable = false, .unique_name = false}, where);
 }
 
-void seed(uint64_t seed, Location where) { generator().assign(Operand(state_of(seed, 0), where)); }
+void seed(uint64_t seed, Location where) {
+  generator().assign(Operand(state_of(seed, 0), where));
+  // First values are made outside graphs, so a graph that seeds does not concern them.
+  if (const Mode* mode = current_mode(); !mode || !mode->is_tracing())
+    parameter_generator().assign(Operand(state_of(parameter_seed(seed), 0), where));
+}
 
 Tensor uniform(const Operand& shape, double low, double high, DType dtype, const Variable& generator) {
   return draw<PhiloxUniform>({low, high, dtype}, shape, words_of(dtype), generator);

@@ -9,7 +9,9 @@
 #include <utility>
 #include <vector>
 
+#include "tandem/nn/constraint.h"
 #include "tandem/nn/initializer.h"
+#include "tandem/nn/regularizer.h"
 #include "tandem/tensor.h"
 #include "tandem/variable.h"
 
@@ -23,6 +25,10 @@ struct ModuleState;
 struct ParameterOptions {
   bool trainable = true;
   DType dtype = DType::f32;
+  /// A penalty that training adds to the loss.
+  Regularizer regularizer = {};
+  /// What optimizers make of each new value.
+  Constraint constraint = {};
 };
 
 /// The base of models and layers that are written as classes. It is a handle: copies share members and
@@ -53,6 +59,9 @@ class Module {
   std::vector<Variable> trainable_variables() const;
   /// The variables with their names from here on, "hidden/kernel".
   std::vector<std::pair<std::string, Variable>> named_parameters() const;
+  /// The regularizers' penalties on the present values of the trainable variables that have one, each a
+  /// scalar, in the order of the variables. Training adds them to the loss.
+  std::vector<Tensor> regularization_losses(Location where = here()) const;
   /// Number of elements in all variables. Layers have none before their first call.
   int64_t parameter_count() const;
   /// A table of the layers: names, types, output shapes, parameters. `std::cout << model.summary()`

@@ -11,10 +11,14 @@ namespace random {
 
 /// The generator that is used unless another is given. It starts from seed 0 in every process.
 const Variable& generator();
+/// The generator that parameters of layers take their first values from. It is apart from the common one, so
+/// that what a model draws does not depend on when its layers are first called.
+const Variable& parameter_generator();
 /// A generator of its own stream: a uint64 variable (key, counter). Assigning a value read earlier goes back
 /// there.
 Variable make_generator(uint64_t seed, Location where = here());
-/// Starts the common generator's stream over. `td::random::seed(42)`
+/// Starts the common generator's stream over, and outside graphs the one for parameters too.
+/// `td::random::seed(42)`
 void seed(uint64_t seed, Location where = here());
 
 /// Uniform in [low, high). Floating dtypes. `td::random::uniform({2, 3}, -1, 1)`
