@@ -2,7 +2,9 @@
 
 #include "tandem/control_flow.h"
 
+#include <cmath>
 #include <cstring>
+#include <functional>
 #include <sstream>
 #include <thread>
 
@@ -127,6 +129,66 @@ TEST(While, TuplesAndCounts) {
   auto f = td::function(body);
   EXPECT_EQ(body(td::Tensor(5)).item<int>(), 10);
   EXPECT_EQ(f(td::Tensor(5)).item<int>(), 10);
+}
+
+// Going back twice: the loop that the first way back records keeps its own scans beside those of the second.
+TEST(While, SecondDerivativesGoThroughTheLoopsOwnScans) {
+  const std::vector<std::function<td::Tensor(td::Tensor)>> losses{
+      [](td::Tensor x) {
+        return td::while_loop([](td::Tensor v) { return td::sum(v) < 100; },
+                              [&](td::Tensor v) { return v * x + v * v; }, x * x);
+      },
+      [](td::Tensor x) {  // shapes vary, so scans are filled up
+        return td::sin(td::while_loop([](td::Tensor v) { return td::sum(v) < 20; },
+                                      [](td::Tensor v) {
+                                        return td::concat({v * v, v}, 0);
+                                      },
+                                      x, {.shape_invariants = {{-1}}}));
+      },
+      [](td::Tensor x) {
+        const td::Tensor sums =
+            td::scan([](td::Tensor a, td::Tensor e) { return td::sin(a) * e + a * a; }, x);
+        return td::scan([](td::Tensor a, td::Tensor e) { return td::cos(a) * e; }, sums);
+      },
+      [](td::Tensor x) {
+        return td::map_fn(
+            [&](td::Tensor e) {
+              return td::scan([](td::Tensor a, td::Tensor b) { return a * b + b; }, x * e);
+            },
+            x);
+      }};
+  for (size_t i = 0; i < losses.size(); ++i) {
+    auto second = [&](td::Tensor x) {
+      td::GradientTape outer, inner;
+      outer.watch(x);
+      inner.watch(x);
+      const td::Tensor dx = inner.gradient(td::sum(losses[i](x)), x);
+      return outer.gradient(td::sum(dx * dx), x);
+    };
+    const td::Tensor x = {0.5f, 1.5f, 2.f};
+    const Floats eager = second(x).to_vector<float>();
+    const Floats graph = td::function(second)(x).to_vector<float>();
+    for (size_t k = 0; k < eager.size(); ++k)  // the second way back adds up in an order of its own
+      EXPECT_NEAR(graph[k], eager[k], std::abs(eager[k]) * 1e-5) << "loss " << i;
+    const Floats numbers = [&] {  // central differences of the first derivative
+      Floats found;
+      for (int k = 0; k < 3; ++k) {
+        auto squares = [&](double h) {
+          double at[] = {0.5, 1.5, 2};
+          at[k] += h;
+          const td::Tensor moved({at[0], at[1], at[2]}, td::float64);
+          td::GradientTape tape;
+          tape.watch(moved);
+          const td::Tensor dx = tape.gradient(td::sum(losses[i](moved)), moved);
+          return td::sum(dx * dx).item<double>();
+        };
+        found.push_back(static_cast<float>((squares(1e-5) - squares(-1e-5)) / 2e-5));
+      }
+      return found;
+    }();
+    for (size_t k = 0; k < eager.size(); ++k)
+      EXPECT_NEAR(numbers[k], eager[k], std::abs(eager[k]) * 1e-3) << "loss " << i;
+  }
 }
 
 TEST(While, ShapesMustStay) {
