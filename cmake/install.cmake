@@ -3,6 +3,7 @@ include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/tandem DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(FILES ${PROJECT_SOURCE_DIR}/include/tandem_c.h DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 
 # Two export sets: who uses the shared library doesn't need what only the static one links.
 set(TANDEM_PACKAGE_FOLDER ${CMAKE_INSTALL_LIBDIR}/cmake/tandem)

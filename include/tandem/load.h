@@ -52,6 +52,9 @@ class LoadedModel {
                                         Location where = here()) const;
   /// Runs it operation by operation.
   std::vector<Tensor> run_eagerly(const std::vector<Tensor>& inputs, Location where = here()) const;
+  /// The same by names.
+  std::map<std::string, Tensor> by_name_eagerly(const std::map<std::string, Tensor>& inputs,
+                                                Location where = here()) const;
 
   /// The model as a Function, with its traces, to call inside others or to explain.
   const Function<std::vector<Tensor>(std::vector<Tensor>)>& function() const;
@@ -68,6 +71,8 @@ class LoadedModel {
                                 const FunctionOptions& options);
   struct State;
   explicit LoadedModel(std::shared_ptr<const State> state) : state_(std::move(state)) {}
+  std::map<std::string, Tensor> run_named(const std::map<std::string, Tensor>& inputs, bool eagerly,
+                                          Location where) const;
   static LoadedModel make(onnx::ImportedModel model, const FunctionOptions& options);
 
   std::shared_ptr<const State> state_;

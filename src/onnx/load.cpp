@@ -302,6 +302,16 @@ TensorList LoadedModel::run_eagerly(const TensorList& inputs, Location where) co
 
 std::map<std::string, Tensor> LoadedModel::by_name(const std::map<std::string, Tensor>& inputs,
                                                    Location where) const {
+  return run_named(inputs, false, where);
+}
+
+std::map<std::string, Tensor> LoadedModel::by_name_eagerly(const std::map<std::string, Tensor>& inputs,
+                                                           Location where) const {
+  return run_named(inputs, true, where);
+}
+
+std::map<std::string, Tensor> LoadedModel::run_named(const std::map<std::string, Tensor>& inputs,
+                                                     bool eagerly, Location where) const {
   const onnx::ImportedModel& m = state_->model->model;
   TensorList list;
   std::vector<const ModelValue*> expected = pointers_to(m.inputs);
@@ -334,7 +344,9 @@ std::map<std::string, Tensor> LoadedModel::by_name(const std::map<std::string, T
   }
   check_values(m, list, expected, where);
   TensorList results;
-  if (!any) {
+  if (eagerly) {
+    results = run_model(*state_->model, list, replaced);
+  } else if (!any) {
     results = state_->graph->run(list, where);
   } else {
     GraphRunner& variant = [&]() -> GraphRunner& {

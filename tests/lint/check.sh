@@ -33,6 +33,11 @@ expect include/tandem/a.h 'include/tandem/a.h:2: a public header includes only t
 expect include/tandem/a.h 'include/tandem/a.h:2: a public header includes only tandem/ and the standard library' \
   <<<'#pragma once
 #include "core/check.h"'
+expect include/tandem_c.h "include/tandem_c.h:2: the C interface includes only C99's <std*.h>" \
+  <<<'#pragma once
+#include <vector>'
+expect include/tandem_c.h '' <<<'#pragma once
+#include <stdint.h>'
 expect include/tandem/a.h '' <<<'#pragma once
 #include <vector>  // see core/check.h
 #include "tandem/b.h"'

@@ -7,7 +7,7 @@ rules=$(readlink -f "$(dirname "$0")")
 cd "${1:-$rules/../..}"
 
 # The folders of src/ in the order in which they may depend on each other, earlier ones first.
-layers="core kernel runtime ops autodiff graph compiler function onnx data nn inspect"
+layers="core kernel runtime ops autodiff graph compiler function onnx data nn inspect c_api"
 
 files=$("$rules/files.sh" .)
 
@@ -29,7 +29,10 @@ all_rules() {
   awk -v layers="$layers" -f "$rules/layers.awk" $(matching "^(src|include)/.*$code")
 
   code_with '^ *#include +("([^t]|t[^a]|ta[^n])|<.*[./])' \
-    'a public header includes only tandem/ and the standard library' $(matching '^include/.*\.h$')
+    'a public header includes only tandem/ and the standard library' \
+    $(matching '^include/.*\.h$' '^include/tandem_c\.h$')
+  code_with '^ *#include +("|<([^s]|s[^t]|st[^d]))' 'the C interface includes only C99'"'"'s <std*.h>' \
+    $(matching '^include/tandem_c\.h$')
 
   code_with '#include.*(dnnl|oneapi)' 'only src/runtime/onednn.cpp includes oneDNN' \
     $(matching "^(src|include)/.*$code" '^src/runtime/onednn\.cpp$')
