@@ -3,6 +3,7 @@
 
 #include "tandem/compare.h"
 #include "tandem/control_flow.h"
+#include "tandem/data/dataset.h"
 #include "tandem/data/digits.h"
 #include "tandem/data/idx.h"
 #include "tandem/data/npy.h"

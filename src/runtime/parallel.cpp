@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "core/check.h"
+#include "runtime/background.h"
 
 namespace tandem::runtime {
 
@@ -239,5 +240,26 @@ void parallel_for(int64_t count, int64_t grain, FunctionRef<void(int64_t begin, 
   } release{holder.pool()};
   holder.pool().run(count, chunk, body);
 }
+
+struct BackgroundTask::Thread {
+  std::thread thread;
+};
+
+BackgroundTask::BackgroundTask(std::function<void()> body) : thread_(std::make_unique<Thread>()) {
+  try {
+    thread_->thread = std::thread([body = std::move(body)] {
+      inside = true;
+      body();
+    });
+  } catch (const std::system_error& e) {
+    fail(ErrorCode::out_of_memory, "no thread can be had: {}", e.what());
+  }
+}
+
+BackgroundTask::~BackgroundTask() {
+  if (thread_) thread_->thread.join();
+}
+
+BackgroundTask::BackgroundTask(BackgroundTask&&) noexcept = default;
 
 }  // namespace tandem::runtime
