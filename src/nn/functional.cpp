@@ -5,27 +5,13 @@
 
 #include "core/check.h"
 #include "nn/layer_call.h"
+#include "nn/model_inputs.h"
 #include "nn/module_state.h"
 #include "tandem/nn/model.h"
 
 namespace tandem::nn {
 
 namespace detail {
-
-void check_input(const Value& input, size_t index, size_t count, const Tensor& x) {
-  const Spec& spec = spec_of(input);
-  auto which = [&] {
-    if (const std::string name = input.name(); name != "input") return fmt::format("input \"{}\"", name);
-    return count == 1 ? std::string("the input") : fmt::format("input {}", index);
-  };
-  TD_CHECK(x.dtype() == spec.dtype,
-           "{} has dtype {} and the model takes {}; convert it with td::cast(x, td::{})", which(), x.dtype(),
-           spec.dtype, spec.dtype);
-  bool fits = x.rank() == spec.shape.rank();
-  for (int i = 0; fits && i < x.rank(); ++i)
-    fits = spec.shape[i] < 0 || x.shape()[i] < 0 || spec.shape[i] == x.shape()[i];
-  TD_CHECK(fits, "{} has shape {} and the model takes {}", which(), x.shape(), spec.shape);
-}
 
 void adopt_layer(ModuleState& model, const Layer& layer, Location where) {
   const std::vector<ModuleState::Member> members = model.members_now();
@@ -44,18 +30,24 @@ void adopt_layer(ModuleState& model, const Layer& layer, Location where) {
   model.add_module(name, layer.state(), where);
 }
 
-FunctionalBody::FunctionalBody(const std::vector<Value>& inputs, const std::vector<Value>& outputs)
-    : inputs_(inputs) {
+FunctionalBody::FunctionalBody(Values inputs, Values outputs)
+    : inputs_(std::move(inputs)), outputs_(std::move(outputs)) {
   std::map<std::pair<uint64_t, int>, int> slots;
-  for (const Value& v : inputs) {
+  const auto slots_of = [&](const Values& values) {
+    std::vector<int> list;
+    for (const Value& v : values.flatten()) list.push_back(slots.at({v.node()->serial, v.index()}));
+    return list;
+  };
+  for (const Value& v : inputs_.flatten()) {
     const bool is_new = slots.emplace(std::pair(v.node()->serial, v.index()), slot_count_++).second;
     TD_CHECK(is_new, "{} is listed twice among the inputs", v.name());
   }
-  for (const auto& node : nodes_between(inputs, outputs)) {
-    TD_CHECK(node->layer, "the outputs need {} ({}:{}), which is not among the model's inputs", node->name,
+  for (const auto& node : nodes_between(inputs_.flatten(), outputs_.flatten())) {
+    TD_CHECK(node->layer, "the outputs need {} ({}:{}), which is not among the model's inputs",
+             node->name.empty() ? "an Input" : fmt::format("input \"{}\"", node->name),
              node->where.file_name(), node->where.line);
-    Step step{*node->layer, node->options, node->where, {}, {}, {}};
-    for (const Value& v : node->arguments) step.arguments.push_back(slots.at({v.node()->serial, v.index()}));
+    Step step{*node->layer, node->form, {}, node->options, node->where, slots_of(node->arguments), {}, {}};
+    if (step.form == CallForm::nest) step.structure = node->arguments;
     for (size_t i = 0; i < node->outputs.size(); ++i) {
       // An inner value that is declared an input keeps the slot of what is given for it.
       step.results.push_back(slot_count_);
@@ -63,9 +55,9 @@ FunctionalBody::FunctionalBody(const std::vector<Value>& inputs, const std::vect
     }
     steps_.push_back(std::move(step));
   }
-  for (const Value& v : outputs) outputs_.push_back(slots.at({v.node()->serial, v.index()}));
+  output_slots_ = slots_of(outputs_);
   std::vector<bool> needed(static_cast<size_t>(slot_count_), false);
-  for (int slot : outputs_) needed[static_cast<size_t>(slot)] = true;
+  for (int slot : output_slots_) needed[static_cast<size_t>(slot)] = true;
   for (size_t i = steps_.size(); i-- > 0;)
     for (int slot : steps_[i].arguments) {
       if (!needed[static_cast<size_t>(slot)]) steps_[i].last_uses.push_back(slot);
@@ -82,43 +74,57 @@ std::vector<Layer> FunctionalBody::layers() const {
   return result;
 }
 
-std::vector<Tensor> FunctionalBody::call_many(ModuleState&, const std::vector<Tensor>& inputs) {
-  TD_CHECK(inputs.size() == inputs_.size(), "the model takes {} input{} and got {}", inputs_.size(),
-           inputs_.size() == 1 ? "" : "s", inputs.size());
-  std::vector<Tensor> values(static_cast<size_t>(slot_count_));
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    check_input(inputs_[i], i, inputs.size(), inputs[i]);
-    values[i] = inputs[i];
-  }
-  std::vector<Tensor> arguments;
+std::vector<Tensor> FunctionalBody::run(std::vector<Tensor> inputs) const {
+  std::vector<Tensor> values = std::move(inputs);
+  values.resize(static_cast<size_t>(slot_count_));
+  std::vector<Tensor> arguments, results;
+  const auto value = [&](int slot) -> Tensor& { return values[static_cast<size_t>(slot)]; };
   for (const Step& step : steps_) {
-    if (step.arguments.size() == 1 && step.results.size() == 1) {
-      values[static_cast<size_t>(step.results[0])] =
-          step.layer(values[static_cast<size_t>(step.arguments[0])], step.options, step.where);
-    } else {
+    // What an absent optional input alone decides is absent too.
+    const bool absent = std::none_of(step.arguments.begin(), step.arguments.end(),
+                                     [&](int slot) { return value(slot).defined(); });
+    if (step.form == CallForm::one && step.results.size() == 1) {
+      if (!absent) value(step.results[0]) = step.layer(value(step.arguments[0]), step.options, step.where);
+    } else if (!absent) {
       arguments.clear();
-      for (int slot : step.arguments) arguments.push_back(values[static_cast<size_t>(slot)]);
-      std::vector<Tensor> results = step.layer(arguments, step.options, step.where);
-      for (size_t i = 0; i < results.size(); ++i)
-        values[static_cast<size_t>(step.results[i])] = std::move(results[i]);
+      for (int slot : step.arguments) arguments.push_back(value(slot));
+      if (step.form == CallForm::nest) {
+        results = step.layer(step.structure.with_leaves(arguments), step.options, step.where).flatten();
+      } else {
+        std::erase_if(arguments, [](const Tensor& t) { return !t.defined(); });
+        results = step.layer(arguments, step.options, step.where);
+      }
+      TD_CHECK(results.size() == step.results.size(),
+               "layer {} returned {} tensors and did {} when the model was described", step.layer.path(),
+               results.size(), step.results.size());
+      for (size_t i = 0; i < results.size(); ++i) value(step.results[i]) = std::move(results[i]);
     }
-    for (int slot : step.last_uses) values[static_cast<size_t>(slot)] = Tensor();
+    for (int slot : step.last_uses) value(slot) = Tensor();
   }
-  std::vector<Tensor> outputs;
-  for (int slot : outputs_) outputs.push_back(values[static_cast<size_t>(slot)]);
-  return outputs;
+  results.clear();
+  for (int slot : output_slots_) results.push_back(value(slot));
+  return results;
 }
 
-Tensor FunctionalBody::call(ModuleState& state, const Tensor& x) {
-  TD_CHECK(outputs_.size() == 1,
-           "the model has {} outputs; call it with a list of inputs to get a list of them", outputs_.size());
-  return call_many(state, {x})[0];
+std::vector<Tensor> FunctionalBody::call_many(ModuleState&, const std::vector<Tensor>& inputs) {
+  return run(match_inputs(inputs_, inputs, warned_));
+}
+
+Nest FunctionalBody::call_nest(ModuleState&, const Nest& inputs) {
+  return outputs_.with_leaves(run(match_inputs(inputs_, inputs, warned_)));
+}
+
+Tensor FunctionalBody::call(ModuleState&, const Tensor& x) {
+  TD_CHECK(output_slots_.size() == 1,
+           "the model has {} outputs; call it with a list of inputs to get a list of them",
+           output_slots_.size());
+  return run(inputs_.is_leaf() ? std::vector<Tensor>{fit_input(inputs_.leaf(), "", x)}
+                               : match_inputs(inputs_, x, warned_))[0];
 }
 
 Tensor SequentialBody::call(ModuleState&, const Tensor& x) {
   TD_CHECK(!layers_.empty(), "the model has no layers yet");
-  if (input) check_input(*input, 0, 1, x);
-  Tensor y = x;
+  Tensor y = input ? fit_input(*input, "", x) : x;
   for (const Layer& layer : layers_) y = layer(y, {}, layer.state()->where);
   return y;
 }
@@ -129,11 +135,11 @@ namespace {
 
 std::shared_ptr<detail::FunctionalBody> connect(const Values& inputs, const Values& outputs, Location where) {
   return detail::at_line("model", where, [&] {
-    TD_CHECK(!inputs.list().empty(), "a model has at least one input");
-    TD_CHECK(!outputs.list().empty(), "a model has at least one output");
-    for (const Values* list : {&inputs, &outputs})
-      for (const Value& v : list->list()) detail::spec_of(v);
-    return std::make_shared<detail::FunctionalBody>(inputs.list(), outputs.list());
+    TD_CHECK(!inputs.flatten().empty(), "a model has at least one input");
+    TD_CHECK(!outputs.flatten().empty(), "a model has at least one output");
+    for (const Values* values : {&inputs, &outputs})
+      for (const Value& v : values->flatten()) detail::spec_of(v);
+    return std::make_shared<detail::FunctionalBody>(inputs, outputs);
   });
 }
 

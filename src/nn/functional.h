@@ -1,6 +1,8 @@
 #pragma once
 // Models as lists of layer calls.
 
+#include <atomic>
+
 #include "nn/value.h"
 
 namespace tandem::nn::detail {
@@ -8,28 +10,36 @@ namespace tandem::nn::detail {
 /// What lies between the inputs and the outputs of a functional model.
 class FunctionalBody final : public LayerBody {
  public:
-  FunctionalBody(const std::vector<Value>& inputs, const std::vector<Value>& outputs);
+  FunctionalBody(Values inputs, Values outputs);
 
   Tensor call(ModuleState& state, const Tensor& x) override;
   std::vector<Tensor> call_many(ModuleState& state, const std::vector<Tensor>& inputs) override;
+  Nest call_nest(ModuleState& state, const Nest& inputs) override;
   bool is_composite() const override { return true; }
 
   /// In order of their first call, each once.
   std::vector<Layer> layers() const override;
+  const Values& inputs() const { return inputs_; }
+  const Values& outputs() const { return outputs_; }
 
  private:
   struct Step {
     Layer layer;
+    CallForm form;
+    Values structure;  // of the arguments of a call on a structure
     CallOptions options;
     Location where;
     std::vector<int> arguments, results;  // slots
     std::vector<int> last_uses;           // slots that nobody reads after this step
   };
+  /// One tensor for each output, from one for each input.
+  std::vector<Tensor> run(std::vector<Tensor> inputs) const;
 
-  std::vector<Value> inputs_;
+  Values inputs_, outputs_;
   std::vector<Step> steps_;
-  std::vector<int> outputs_;
+  std::vector<int> output_slots_;
   int slot_count_ = 0;
+  std::atomic<bool> warned_ = false;
 };
 
 /// Layers one after another.
@@ -47,8 +57,5 @@ class SequentialBody final : public LayerBody {
 
 /// Makes layers members of a model, under their own names or, of those without one, "dense", "dense_1" ...
 void adopt_layer(ModuleState& model, const Layer& layer, Location where);
-
-/// Errors: a tensor that does not fit the spec of an input, which is number `index` of `count`.
-void check_input(const Value& input, size_t index, size_t count, const Tensor& x);
 
 }  // namespace tandem::nn::detail

@@ -9,13 +9,18 @@
 #include "nn/layer_call.h"
 #include "nn/module_state.h"
 #include "nn/value.h"
+#include "tandem/ops.h"
 
 namespace tandem::nn {
 
 namespace {
 
 // Of the trace context, so that a function called in training has traces of its own.
-constexpr uint32_t training_bit = 1;
+constexpr uint32_t training_bit = 1, training_is_said = 2;
+
+// The MaskScope that is open on this thread, and how many calls of layers are going on.
+thread_local MaskScope* current_masks = nullptr;
+thread_local int call_depth = 0;
 
 constexpr std::string_view context_begin = "in layer ";
 
@@ -28,25 +33,81 @@ void name_layer(Error& error, const detail::ModuleState& state, Location where) 
     error.add_context(std::string(context_begin) + path);
 }
 
+struct CallDepth {
+  explicit CallDepth(const detail::ModuleState& state) {
+    if (call_depth == 0) detail::forget_losses(state);
+    ++call_depth;
+  }
+  ~CallDepth() { --call_depth; }
+  CallDepth(const CallDepth&) = delete;
+  CallDepth& operator=(const CallDepth&) = delete;
+};
+
+// A mask that one call is given for its input; others that use the tensor see what they saw.
+class GivenMask {
+ public:
+  GivenMask(const Tensor& x, const Tensor& mask) {
+    if (!mask.defined()) return;
+    x_ = x;
+    before_ = mask_of(x);
+    set_mask(x, mask);
+  }
+  ~GivenMask() {
+    if (x_.defined()) set_mask(x_, before_);
+  }
+  GivenMask(const GivenMask&) = delete;
+  GivenMask& operator=(const GivenMask&) = delete;
+
+ private:
+  Tensor x_, before_;
+};
+
 // Calls the body as `f` says, with what surrounds each call of a layer.
 template <class F>
-auto call_layer(const Layer& layer, const CallOptions& options, Location where, const F& f) {
+auto call_layer(const Layer& layer, const Tensor* first, const CallOptions& options, Location where,
+                const F& f) {
   detail::ModuleState& state = *layer.state();
-  const TrainingScope training(options.training);
+  detail::LayerBody& body = *layer.body();
+  const CallDepth depth(state);
+  const MaskScope masks;
+  std::optional<bool> training = options.training;
+  if (!training && (tandem::detail::trace_context & training_is_said) == 0 && body.trains_by_default())
+    training = true;
+  const TrainingScope scope(training);
   std::optional<CallSite> site;
-  if (!layer.body()->is_composite()) site.emplace(where);
+  if (!body.is_composite()) site.emplace(where);
   try {
-    return f(*layer.body(), state);
+    const GivenMask given(first ? *first : Tensor(), first ? options.mask : Tensor());
+    return f(body, state);
   } catch (Error& e) {
     name_layer(e, state, where);
     throw;
   }
 }
 
+// What follows the call of a body, for each result.
+void finish(const detail::LayerBody& body, detail::ModuleState& state, const Tensor* first, Tensor& y) {
+  if (!y.defined()) return;
+  if (state.activity_regularizer) {
+    const Tensor penalty = state.activity_regularizer(y);
+    const Tensor batch = y.rank() == 0 ? Tensor(1) : reshape(shape_of(y, 0, 1), Dims{});
+    detail::record_loss(state, penalty / cast(maximum(batch, 1), penalty.dtype()), false, state.where);
+  }
+  if (!first) return;
+  const Tensor mask = mask_of(*first);
+  if (!mask.defined()) return;
+  if (body.passes_mask()) {
+    if (!mask_of(y).defined()) set_mask(y, mask);
+  } else if (y.impl() == first->impl() && !body.is_composite()) {
+    y = identity(y);  // the input itself, but without its mask
+  }
+}
+
 Tensor call_one(const Layer& layer, const Tensor& x, const CallOptions& options, Location where) {
-  return call_layer(layer, options, where, [&](detail::LayerBody& body, detail::ModuleState& state) {
+  return call_layer(layer, &x, options, where, [&](detail::LayerBody& body, detail::ModuleState& state) {
     TD_CHECK(x.defined(), "the input is an empty tensor handle");
     Tensor y = body.call(state, x);
+    finish(body, state, &x, y);
     if (y.defined()) state.note_output(y.shape());
     return y;
   });
@@ -54,22 +115,37 @@ Tensor call_one(const Layer& layer, const Tensor& x, const CallOptions& options,
 
 std::vector<Tensor> call_many(const Layer& layer, const std::vector<Tensor>& inputs,
                               const CallOptions& options, Location where) {
-  return call_layer(layer, options, where, [&](detail::LayerBody& body, detail::ModuleState& state) {
+  const Tensor* first = inputs.empty() ? nullptr : inputs.data();
+  return call_layer(layer, first, options, where, [&](detail::LayerBody& body, detail::ModuleState& state) {
     for (size_t i = 0; i < inputs.size(); ++i)
       TD_CHECK(inputs[i].defined(), "input {} is an empty tensor handle", i);
     std::vector<Tensor> outputs = body.call_many(state, inputs);
+    for (Tensor& y : outputs) finish(body, state, first, y);
     if (outputs.size() == 1 && outputs[0].defined()) state.note_output(outputs[0].shape());
     return outputs;
   });
 }
 
+Nest call_nest(const Layer& layer, const Nest& inputs, const CallOptions& options, Location where) {
+  const std::vector<Tensor> leaves = inputs.flatten();
+  const Tensor* first = leaves.empty() ? nullptr : leaves.data();
+  return call_layer(layer, first, options, where, [&](detail::LayerBody& body, detail::ModuleState& state) {
+    Nest outputs = body.call_nest(state, inputs).map([&](Tensor y) {
+      finish(body, state, first, y);
+      return y;
+    });
+    if (outputs.is_leaf() && outputs.leaf().defined()) state.note_output(outputs.leaf().shape());
+    return outputs;
+  });
+}
+
 // Describes a call: traces it to learn the outputs' specs (and to make the parameters), and forgets the
-// trace.
-std::shared_ptr<const detail::ValueNode> describe_call(const Layer& layer, const std::vector<Value>& inputs,
-                                                       bool single, const CallOptions& options,
-                                                       Location where) {
+// trace. `form` gets that of the results.
+Values describe_call(const Layer& layer, const Values& inputs, detail::CallForm form,
+                     const CallOptions& options, Location where) {
   auto node = std::make_shared<detail::ValueNode>();
   node->layer = layer;
+  node->form = form;
   node->arguments = inputs;
   node->options = options;
   node->where = where;
@@ -78,22 +154,26 @@ std::shared_ptr<const detail::ValueNode> describe_call(const Layer& layer, const
   // Unknown sizes that appear in one call must not look like those of another.
   static std::atomic<int64_t> next_symbols{2 * (symbol_base / 3)};
   trace.graph.next_symbol = next_symbols -= 4096;
-  std::vector<Tensor> tensors;
+  Nest tensors;
   try {
-    for (const Value& v : inputs) tensors.push_back(trace.add_input(v.name(), detail::spec_of(v)));
+    tensors = inputs.map([&](const Value& v) { return trace.add_input(v.name(), detail::spec_of(v)); });
   } catch (Error& e) {
     name_layer(e, *layer.state(), where);
     throw;
   }
-  trace.pinnable_inputs = static_cast<int>(tensors.size());
+  trace.pinnable_inputs = static_cast<int>(trace.graph.inputs.size());
   const ModeScope scope(&trace);
   try {
-    std::vector<Tensor> outputs;
-    if (single)
-      outputs = {call_one(layer, tensors[0], options, where)};
+    Nest outputs;
+    if (form == detail::CallForm::one)
+      outputs = call_one(layer, tensors.leaf(), options, where);
+    else if (form == detail::CallForm::list)
+      outputs = call_many(layer, tensors.flatten(), options, where);
     else
-      outputs = call_many(layer, tensors, options, where);
-    for (const Tensor& t : outputs) node->outputs.push_back(t.spec());
+      outputs = call_nest(layer, tensors, options, where);
+    for (const Tensor& t : outputs.flatten()) node->outputs.push_back(t.spec());
+    int next = 0;
+    return outputs.map([&](const Tensor&) { return Value(node, next++); });
   } catch (const PinRequest& pin) {
     Error e(ErrorCode::symbolic_value,
             fmt::format(
@@ -103,21 +183,57 @@ std::shared_ptr<const detail::ValueNode> describe_call(const Layer& layer, const
     name_layer(e, *layer.state(), where);
     throw e;
   }
-  return node;
+}
+
+template <class T>
+T only(std::vector<T> results, const Layer& layer, Location where) {
+  if (results.size() != 1) {
+    Error e(ErrorCode::invalid_argument,
+            fmt::format("the layer has {} results; give it a std::vector or a Nest to get them all",
+                        results.size()));
+    name_layer(e, *layer.state(), where);
+    throw e;
+  }
+  return std::move(results[0]);
 }
 
 }  // namespace
 
 bool is_training() { return (tandem::detail::trace_context & training_bit) != 0; }
 
-TrainingScope::TrainingScope(std::optional<bool> training) : saved_(is_training()) {
-  set(training.value_or(saved_));
+TrainingScope::TrainingScope(std::optional<bool> training) : saved_(tandem::detail::trace_context) {
+  if (training)
+    tandem::detail::trace_context =
+        (saved_ & ~training_bit) | training_is_said | (*training ? training_bit : 0);
 }
-TrainingScope::~TrainingScope() { set(saved_); }
+TrainingScope::~TrainingScope() { tandem::detail::trace_context = saved_; }
 
-void TrainingScope::set(bool training) {
-  uint32_t& context = tandem::detail::trace_context;
-  context = training ? context | training_bit : context & ~training_bit;
+MaskScope::MaskScope() : opened_(current_masks == nullptr) {
+  if (opened_) current_masks = this;
+}
+MaskScope::~MaskScope() {
+  if (opened_) current_masks = nullptr;
+}
+
+Tensor mask_of(const Tensor& x) {
+  if (!current_masks) return {};
+  const auto& masks = current_masks->masks_;
+  for (size_t i = masks.size(); i-- > 0;)
+    if (masks[i].first.impl() == x.impl()) return masks[i].second;
+  return {};
+}
+
+void set_mask(const Tensor& x, const Tensor& mask) {
+  if (!current_masks || !x.defined()) return;
+  auto& masks = current_masks->masks_;
+  const auto at = std::find_if(masks.begin(), masks.end(),
+                               [&](const auto& entry) { return entry.first.impl() == x.impl(); });
+  if (mask.defined() && mask.dtype() != DType::boolean)
+    fail("a mask has dtype {}; masks are booleans", mask.dtype());
+  if (at != masks.end())
+    at->second = mask;
+  else if (mask.defined())
+    masks.emplace_back(x, mask);
 }
 
 Layer::Layer(const char* kind, std::string name, Location where, std::shared_ptr<detail::LayerBody> body)
@@ -137,21 +253,65 @@ std::vector<Tensor> Layer::operator()(const std::vector<Tensor>& inputs, CallOpt
   return call_many(*this, inputs, options, where);
 }
 
+Nest Layer::operator()(const Nest& inputs, CallOptions options, Location where) const {
+  return call_nest(*this, inputs, options, where);
+}
+
+Tensor Layer::one_of_many(const std::vector<Tensor>& inputs, const CallOptions& options,
+                          Location where) const {
+  return only(call_many(*this, inputs, options, where), *this, where);
+}
+
 Value Layer::operator()(const Value& x, CallOptions options, Location where) const {
-  return {describe_call(*this, {x}, true, options, where), 0};
+  return describe_call(*this, x, detail::CallForm::one, options, where).leaf();
 }
 
 std::vector<Value> Layer::operator()(const std::vector<Value>& inputs, CallOptions options,
                                      Location where) const {
-  const auto node = describe_call(*this, inputs, false, options, where);
-  std::vector<Value> outputs;
-  for (size_t i = 0; i < node->outputs.size(); ++i) outputs.emplace_back(node, static_cast<int>(i));
-  return outputs;
+  return describe_call(*this, inputs, detail::CallForm::list, options, where).flatten();
 }
 
-std::vector<Tensor> detail::LayerBody::call_many(ModuleState& state, const std::vector<Tensor>& inputs) {
+Value Layer::one_of_many(const std::vector<Value>& inputs, const CallOptions& options, Location where) const {
+  return only((*this)(inputs, options, where), *this, where);
+}
+
+Values Layer::operator()(const Values& inputs, CallOptions options, Location where) const {
+  return describe_call(*this, inputs, detail::CallForm::nest, options, where);
+}
+
+void Module::add_loss(const Tensor& loss, Location where) const {
+  if (!loss.defined()) {
+    Error e(ErrorCode::invalid_argument, "the loss is an empty tensor handle");
+    e.set_origin("add_loss", where);
+    throw e;
+  }
+  detail::record_loss(*state(), loss, call_depth == 0, where);
+}
+
+namespace detail {
+
+std::vector<Tensor> LayerBody::call_many(ModuleState& state, const std::vector<Tensor>& inputs) {
   TD_CHECK(inputs.size() == 1, "the layer takes one input and got {}", inputs.size());
   return {call(state, inputs[0])};
 }
+
+Nest LayerBody::call_nest(ModuleState& state, const Nest& inputs) {
+  if (inputs.is_leaf()) {
+    TD_CHECK(inputs.leaf().defined(), "the input is an empty tensor handle");
+    return call(state, inputs.leaf());
+  }
+  const std::vector<Tensor> leaves = inputs.flatten();
+  for (size_t i = 0; i < leaves.size(); ++i)
+    TD_CHECK(leaves[i].defined(), "input {} is an empty tensor handle", i);
+  std::vector<Tensor> results = call_many(state, leaves);
+  if (results.size() == 1) return results[0];
+  return results;
+}
+
+void refuse_structure(const std::string& form) {
+  fail("the module's call operator does not take inputs of the form {}", form);
+}
+
+}  // namespace detail
 
 }  // namespace tandem::nn

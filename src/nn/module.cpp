@@ -104,22 +104,37 @@ void ModuleState::note_output(const Shape& shape) {
 
 namespace {
 
-void visit(const std::shared_ptr<ModuleState>& module, const std::string& path,
+void visit(const std::shared_ptr<const ModuleState>& module, const std::string& path, bool trainable,
            std::set<const ModuleState*>& seen, std::vector<Visit>& found) {
   if (!seen.insert(module.get()).second) return;
-  found.push_back({path, module});
+  trainable = trainable && module->trainable.load(std::memory_order_relaxed);
+  found.push_back({path, module, trainable});
   for (const ModuleState::Member& m : module->members_now())
-    if (m.module) visit(m.module, path.empty() ? m.name : path + '/' + m.name, seen, found);
+    if (m.module) visit(m.module, path.empty() ? m.name : path + '/' + m.name, trainable, seen, found);
+}
+
+std::atomic<uint64_t> version{0};
+
+/// Each variable once, in order; `f(visit, member)`.
+template <class F>
+void for_each_variable(const std::shared_ptr<ModuleState>& root, const F& f) {
+  std::set<const void*> seen;
+  for (const Visit& v : walk(root))
+    for (const ModuleState::Member& m : v.module->members_now())
+      if (!m.module && seen.insert(m.variable.impl().get()).second) f(v, m);
 }
 
 }  // namespace
 
-std::vector<Visit> walk(const std::shared_ptr<ModuleState>& root) {
+std::vector<Visit> walk(const std::shared_ptr<const ModuleState>& root) {
   std::set<const ModuleState*> seen;
   std::vector<Visit> found;
-  visit(root, "", seen, found);
+  visit(root, "", true, seen, found);
   return found;
 }
+
+uint64_t structure_version() { return version.load(std::memory_order_acquire); }
+void note_structure_change() { version.fetch_add(1, std::memory_order_acq_rel); }
 
 }  // namespace detail
 
@@ -132,11 +147,9 @@ std::string Module::path() const { return state_->path(); }
 
 std::vector<std::pair<std::string, Variable>> Module::named_parameters() const {
   std::vector<std::pair<std::string, Variable>> result;
-  std::set<const void*> seen;
-  for (const detail::Visit& v : detail::walk(state_))
-    for (const detail::ModuleState::Member& m : v.module->members_now())
-      if (!m.module && seen.insert(m.variable.impl().get()).second)
-        result.emplace_back(v.path.empty() ? m.name : v.path + '/' + m.name, m.variable);
+  detail::for_each_variable(state_, [&](const detail::Visit& v, const detail::ModuleState::Member& m) {
+    result.emplace_back(v.path.empty() ? m.name : v.path + '/' + m.name, m.variable);
+  });
   return result;
 }
 
@@ -147,19 +160,42 @@ std::vector<Variable> Module::variables() const {
 }
 
 std::vector<Variable> Module::trainable_variables() const {
-  std::vector<Variable> result = variables();
-  std::erase_if(result, [](const Variable& v) { return !v.trainable(); });
+  std::vector<Variable> result;
+  detail::for_each_variable(state_, [&](const detail::Visit& v, const detail::ModuleState::Member& m) {
+    if (v.trainable && m.variable.trainable()) result.push_back(m.variable);
+  });
   return result;
 }
 
+std::vector<Variable> Module::non_trainable_variables() const {
+  std::vector<Variable> result;
+  detail::for_each_variable(state_, [&](const detail::Visit& v, const detail::ModuleState::Member& m) {
+    if (!v.trainable || !m.variable.trainable()) result.push_back(m.variable);
+  });
+  return result;
+}
+
+void Module::set_trainable(bool trainable) const {
+  for (const detail::Visit& v : detail::walk(state_))
+    const_cast<detail::ModuleState&>(*v.module).trainable.store(trainable, std::memory_order_relaxed);
+  detail::note_structure_change();
+}
+
+bool Module::trainable() const { return state_->trainable.load(std::memory_order_relaxed); }
+
 std::vector<Tensor> Module::regularization_losses(Location where) const {
   std::vector<Tensor> losses;
-  std::set<const void*> seen;
-  for (const detail::Visit& v : detail::walk(state_))
-    for (const detail::ModuleState::Member& m : v.module->members_now())
-      if (m.regularizer.defined() && m.variable.trainable() && seen.insert(m.variable.impl().get()).second)
-        losses.push_back(m.regularizer(m.variable.value(where), where));
+  detail::for_each_variable(state_, [&](const detail::Visit& v, const detail::ModuleState::Member& m) {
+    if (m.regularizer.defined() && v.trainable && m.variable.trainable())
+      losses.push_back(m.regularizer(m.variable.value(where), where));
+  });
   return losses;
+}
+
+std::vector<Tensor> Module::losses(Location where) const {
+  std::vector<Tensor> all = detail::recorded_losses(*state_);
+  for (Tensor& penalty : regularization_losses(where)) all.push_back(std::move(penalty));
+  return all;
 }
 
 int64_t Module::parameter_count() const {

@@ -2,6 +2,7 @@
 // What the copies of a Module share.
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -26,6 +27,10 @@ struct ModuleState : std::enable_shared_from_this<ModuleState> {
   Location where;          ///< the line that made it
   std::weak_ptr<ModuleState> parent;
   std::vector<Member> members;
+  std::atomic<bool> trainable = true;
+  /// The penalty of each result, which is divided by the batch's size and added to the loss; layers set it
+  /// from their options.
+  std::function<Tensor(const Tensor&)> activity_regularizer;
   mutable std::mutex mutex;  ///< guards members after construction: two threads may make the first call
 
   std::atomic<bool> has_output_shape = false;  ///< set last, after the first call
@@ -55,8 +60,20 @@ struct ModuleState : std::enable_shared_from_this<ModuleState> {
 struct Visit {
   std::string path;
   std::shared_ptr<const ModuleState> module;
+  bool trainable;  ///< and so is every module around it
 };
-std::vector<Visit> walk(const std::shared_ptr<ModuleState>& root);
+std::vector<Visit> walk(const std::shared_ptr<const ModuleState>& root);
+
+/// Rises whenever a module is frozen or thawed, or a model's layers change: graphs made before may be stale.
+uint64_t structure_version();
+void note_structure_change();
+
+/// Keeps a term of the loss for Module::losses(). `replaces`: in place of the one that the same line gave.
+void record_loss(const ModuleState& owner, const Tensor& loss, bool replaces, Location where);
+/// Forgets what this thread's last calls recorded for a module and those inside.
+void forget_losses(const ModuleState& root);
+/// In the order in which they were recorded.
+std::vector<Tensor> recorded_losses(const ModuleState& root);
 
 /// "LayerNormalization" as "layer_normalization".
 std::string snake_case(const std::string& name);

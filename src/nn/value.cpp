@@ -28,7 +28,8 @@ std::vector<std::shared_ptr<const ValueNode>> nodes_between(const std::vector<Va
     if (std::find(inputs.begin(), inputs.end(), value) != inputs.end()) continue;
     const std::shared_ptr<const ValueNode>& node = value.node();
     if (!found.emplace(node->serial, node).second) continue;
-    open.insert(open.end(), node->arguments.begin(), node->arguments.end());
+    const std::vector<Value> arguments = node->arguments.flatten();
+    open.insert(open.end(), arguments.begin(), arguments.end());
   }
   std::vector<std::shared_ptr<const ValueNode>> nodes;
   for (auto& [serial, node] : found) nodes.push_back(std::move(node));
@@ -63,6 +64,7 @@ std::ostream& operator<<(std::ostream& out, const Value& value) {
 Value Input(const Shape& shape, InputOptions options, Location where) {
   auto node = std::make_shared<detail::ValueNode>();
   node->name = std::move(options.name);
+  node->optional = options.optional;
   node->where = where;
   Spec spec{options.dtype, shape, {}};
   detail::at_line("input", where, [&] { spec.shape.insert(0, -1); });

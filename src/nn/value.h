@@ -10,13 +10,18 @@
 
 namespace tandem::nn::detail {
 
+/// How a layer is called: on one tensor, on a list, or on a structure.
+enum class CallForm : uint8_t { one, list, nest };
+
 /// An input, or a layer's call. Calls are numbered in the order in which they were made, so that every node's
 /// arguments have smaller numbers.
 struct ValueNode {
   uint64_t serial = 0;
   std::string name;            ///< an input's
+  bool optional = false;       ///< an input that may be absent
   std::optional<Layer> layer;  ///< none: an input
-  std::vector<Value> arguments;
+  CallForm form = CallForm::one;
+  Values arguments;
   CallOptions options;
   std::vector<Spec> outputs;  ///< unknown sizes are symbols
   Location where;

@@ -10,18 +10,6 @@
 
 namespace tandem::nn {
 
-/// One Value, or a list of them: `nn::Model({a, b}, c)`.
-class Values {
- public:
-  Values(const Value& value) : list_{value} {}
-  Values(std::initializer_list<Value> values) : list_(values) {}
-  Values(std::vector<Value> values) : list_(std::move(values)) {}
-  const std::vector<Value>& list() const { return list_; }
-
- private:
-  std::vector<Value> list_;
-};
-
 /// Options of models.
 struct ModelOptions {
   std::string name = {};

@@ -55,13 +55,24 @@ class Module {
 
   /// Every variable, each once: its own, then those of its members, in order, depth first.
   std::vector<Variable> variables() const;
-  /// Those that gradients train.
+  /// Those that gradients train: none in frozen modules.
   std::vector<Variable> trainable_variables() const;
+  /// The others, in order.
+  std::vector<Variable> non_trainable_variables() const;
+  /// Freezes this module and all inside it, or trains them again. A frozen batch normalization uses its
+  /// moving statistics in training too. Graphs of td::function that stand keep what they were traced with;
+  /// those of models do not.
+  void set_trainable(bool trainable) const;
+  bool trainable() const;
   /// The variables with their names from here on, "hidden/kernel".
   std::vector<std::pair<std::string, Variable>> named_parameters() const;
   /// The regularizers' penalties on the present values of the trainable variables that have one, each a
-  /// scalar, in the order of the variables. Training adds them to the loss.
+  /// scalar, in the order of the variables. losses() has them too.
   std::vector<Tensor> regularization_losses(Location where = here()) const;
+  /// What this module and those inside added to the loss in the last outermost call on this thread, then the
+  /// penalties of regularizers; scalars. Training adds them to the loss:
+  /// `for (const td::Tensor& t : net.losses()) loss += t;`
+  std::vector<Tensor> losses(Location where = here()) const;
   /// Number of elements in all variables. Layers have none before their first call.
   int64_t parameter_count() const;
   /// A table of the layers: names, types, output shapes, parameters. `std::cout << model.summary()`
@@ -90,6 +101,11 @@ class Module {
   /// another shape than the first call's.
   Variable parameter(const std::string& name, const Shape& shape, const Initializer& initializer,
                      ParameterOptions options = {}, Location where = here()) const;
+
+  /// Adds a term to what training minimizes, in the class's own operator(): `add_loss(0.1f *
+  /// td::mean(td::square(x)));` Outermost calls of layers and models begin anew; where the class is called by
+  /// itself, the next loss from the same line takes the last one's place. Errors: an undefined tensor.
+  void add_loss(const Tensor& loss, Location where = here()) const;
 
   static void name_kind(const Module& module, const std::type_info& type);
 
