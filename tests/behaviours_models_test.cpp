@@ -44,7 +44,6 @@ Floats floats(const td::Tensor& x) { return x.contiguous().to_vector<float>(); }
 /// Positions whose first feature is 0 do not count.
 struct Masking : nn::Module {
   td::Tensor operator()(const td::Tensor& x) const {
-    nn::set_mask(x + 0.f, {});
     const td::Tensor y = x * 1.f;
     nn::set_mask(y, x[{td::all, td::all, 0}] != 0.f);
     return y;
