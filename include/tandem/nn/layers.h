@@ -3,6 +3,11 @@
 
 #include "tandem/nn/activation.h"
 #include "tandem/nn/layer.h"
+#include "tandem/nn/layers/convolution.h"
+#include "tandem/nn/layers/normalization.h"
+#include "tandem/nn/layers/pooling.h"
+#include "tandem/nn/layers/regularization.h"
+#include "tandem/nn/layers/spatial.h"
 
 namespace tandem::nn {
 

@@ -1,0 +1,238 @@
+// Conv*, DepthwiseConv*, SeparableConv*.
+
+#include "tandem/nn/layers/convolution.h"
+
+#include "nn/layers/layer_support.h"
+#include "tandem/ops.h"
+
+namespace tandem::nn {
+
+namespace {
+
+using detail::LayerBody;
+using detail::ModuleState;
+
+/// How windows slide over `spatial` dimensions.
+struct Sliding {
+  int spatial;
+  bool channels_last;
+  Dims kernel_size;
+  ConvOptions options;
+
+  template <class Options>
+  Sliding(int dimensions, const PerAxis& size, const Options& o)
+      : spatial(dimensions),
+        channels_last(detail::is_channels_last(o.data_format)),
+        kernel_size(detail::spread(size, dimensions, "kernel_size")) {
+    options.strides = detail::spread(o.strides, spatial, "strides");
+    options.dilations = detail::spread(o.dilation_rate, spatial, "dilation_rate");
+    if (spatial == 1)
+      detail::check_word("padding", o.padding, {"valid", "same", "causal"});
+    else
+      detail::check_word("padding", o.padding, {"valid", "same"});
+    if (o.padding == "causal")
+      options.pads = {(kernel_size[0] - 1) * options.dilations[0], 0};
+    else
+      options.auto_pad = o.padding == "same" ? "SAME_UPPER" : "VALID";
+  }
+
+  /// The shape of a kernel whose last two sizes are these.
+  Shape kernel_shape(int64_t inputs, int64_t outputs) const {
+    Shape shape = kernel_size;
+    shape.push_back(inputs);
+    shape.push_back(outputs);
+    return shape;
+  }
+  /// The number of channels of x; -1 where it is unknown.
+  int64_t channels(const Tensor& x) const { return channels_last ? x.shape().back() : x.shape()[1]; }
+  Dim known_channels(const Tensor& x, Location where) const { return x.dim(channels_last ? -1 : 1, where); }
+
+  void check(const Tensor& x) const { detail::check_layout(x, spatial, channels_last); }
+  void check_channels(const Tensor& x, int64_t built_for) const {
+    TD_CHECK(channels(x) == built_for || channels(x) < 0,
+             "input shape {} has {} channels; the layer was built for {}", x.shape(), channels(x), built_for);
+  }
+};
+
+/// (sizes..., inputs, outputs) as the operations want it: (outputs, inputs, sizes...).
+Tensor outputs_first(const Tensor& kernel) {
+  const int rank = kernel.rank();
+  Dims order{rank - 1, rank - 2};
+  for (int i = 0; i < rank - 2; ++i) order.push_back(i);
+  return transpose(kernel, order);
+}
+/// (sizes..., channels, multiplier) as one filter of one channel for each output.
+Tensor filters_by_channel(const Tensor& kernel) {
+  const int rank = kernel.rank();
+  Dims order{rank - 2, rank - 1}, shape{-1, 1};
+  for (int i = 0; i < rank - 2; ++i) {
+    order.push_back(i);
+    shape.push_back(kernel.shape()[i]);
+  }
+  return reshape(transpose(kernel, order), shape);
+}
+
+struct Weights {
+  Variable kernel, pointwise, bias;
+  int64_t channels = 0;
+};
+
+class ConvolutionBody final : public LayerBody {
+ public:
+  ConvolutionBody(int spatial, int64_t filters, const PerAxis& kernel_size, ActivationFunction activation,
+                  ConvolutionOptions options)
+      : sliding_(spatial, kernel_size, options),
+        filters_(filters),
+        activation_(std::move(activation)),
+        options_(std::move(options)) {
+    TD_CHECK(filters > 0, "{} filters were asked for; expected at least 1", filters);
+    TD_CHECK(options_.groups > 0 && filters % options_.groups == 0, "{} filters cannot be cut into {} groups",
+             filters, options_.groups);
+    sliding_.options.group = options_.groups;
+  }
+
+  Tensor call(ModuleState& state, const Tensor& x) override {
+    sliding_.check(x);
+    const Weights& w = weights_.get([&] { return build(state, x); });
+    sliding_.check_channels(x, w.channels);
+    const Tensor bias = w.bias.defined() ? Tensor(w.bias) : Tensor();
+    const Tensor input = sliding_.channels_last ? detail::channels_to_front(x) : x;
+    const Tensor y = conv(input, outputs_first(w.kernel), bias, sliding_.options);
+    return activation_(sliding_.channels_last ? detail::channels_to_back(y) : y);
+  }
+
+ private:
+  Weights build(ModuleState& state, const Tensor& x) const {
+    detail::check_floating(x);
+    const int64_t channels = sliding_.known_channels(x, state.where);
+    TD_CHECK(channels % options_.groups == 0,
+             "the {} channels of input shape {} cannot be cut into {} groups", channels, x.shape(),
+             options_.groups);
+    const ParameterOptions options{.dtype = x.dtype()};
+    Weights w;
+    w.channels = channels;
+    w.kernel = state.parameter("kernel", sliding_.kernel_shape(channels / options_.groups, filters_),
+                               options_.kernel_initializer, options, state.where);
+    if (options_.use_bias)
+      w.bias = state.parameter("bias", {filters_}, options_.bias_initializer, options, state.where);
+    return w;
+  }
+
+  Sliding sliding_;
+  int64_t filters_;
+  ActivationFunction activation_;
+  ConvolutionOptions options_;
+  detail::Once<Weights> weights_;
+};
+
+/// Depthwise, and with `filters` separable.
+class SeparableBody final : public LayerBody {
+ public:
+  struct Settings {
+    int64_t depth_multiplier = 1;
+    std::optional<int64_t> filters;
+    bool use_bias = true;
+    Initializer depthwise_initializer, pointwise_initializer, bias_initializer;
+    const char* kernel_name;
+  };
+
+  SeparableBody(const Sliding& sliding, ActivationFunction activation, Settings settings)
+      : sliding_(sliding), activation_(std::move(activation)), settings_(std::move(settings)) {
+    TD_CHECK(settings_.depth_multiplier > 0, "depth_multiplier is {}; expected at least 1",
+             settings_.depth_multiplier);
+    TD_CHECK(settings_.filters.value_or(1) > 0, "{} filters were asked for; expected at least 1",
+             *settings_.filters);
+  }
+
+  Tensor call(ModuleState& state, const Tensor& x) override {
+    sliding_.check(x);
+    const Weights& w = weights_.get([&] { return build(state, x); });
+    sliding_.check_channels(x, w.channels);
+    const Tensor bias = w.bias.defined() ? Tensor(w.bias) : Tensor();
+    ConvOptions options = sliding_.options;
+    options.group = w.channels;
+    Tensor y = sliding_.channels_last ? detail::channels_to_front(x) : x;
+    y = conv(y, filters_by_channel(w.kernel), settings_.filters ? Tensor() : bias, options);
+    if (settings_.filters) y = conv(y, outputs_first(w.pointwise), bias);
+    return activation_(sliding_.channels_last ? detail::channels_to_back(y) : y);
+  }
+
+ private:
+  Weights build(ModuleState& state, const Tensor& x) const {
+    detail::check_floating(x);
+    const ParameterOptions options{.dtype = x.dtype()};
+    const Settings& s = settings_;
+    Weights w;
+    w.channels = sliding_.known_channels(x, state.where);
+    const int64_t inner = w.channels * s.depth_multiplier, outputs = s.filters.value_or(inner);
+    w.kernel = state.parameter(s.kernel_name, sliding_.kernel_shape(w.channels, s.depth_multiplier),
+                               s.depthwise_initializer, options, state.where);
+    if (s.filters) {
+      Shape shape = Dims::filled(sliding_.spatial, 1);
+      shape.push_back(inner);
+      shape.push_back(outputs);
+      w.pointwise = state.parameter("pointwise_kernel", shape, s.pointwise_initializer, options, state.where);
+    }
+    if (s.use_bias) w.bias = state.parameter("bias", {outputs}, s.bias_initializer, options, state.where);
+    return w;
+  }
+
+  Sliding sliding_;
+  ActivationFunction activation_;
+  Settings settings_;
+  detail::Once<Weights> weights_;
+};
+
+std::shared_ptr<LayerBody> depthwise(const char* kind, Location where, int spatial,
+                                     const PerAxis& kernel_size, ActivationFunction activation,
+                                     const DepthwiseConvolutionOptions& o) {
+  return detail::in_call(detail::snake_case(kind), where, [&] {
+    detail::check_word("padding", o.padding, {"valid", "same"});
+    return std::make_shared<SeparableBody>(Sliding(spatial, kernel_size, o), std::move(activation),
+                                           SeparableBody::Settings{o.depth_multiplier,
+                                                                   {},
+                                                                   o.use_bias,
+                                                                   o.depthwise_initializer,
+                                                                   o.depthwise_initializer,
+                                                                   o.bias_initializer,
+                                                                   "kernel"});
+  });
+}
+std::shared_ptr<LayerBody> separable(const char* kind, Location where, int spatial, int64_t filters,
+                                     const PerAxis& kernel_size, ActivationFunction activation,
+                                     const SeparableConvolutionOptions& o) {
+  return detail::in_call(detail::snake_case(kind), where, [&] {
+    return std::make_shared<SeparableBody>(
+        Sliding(spatial, kernel_size, o), std::move(activation),
+        SeparableBody::Settings{o.depth_multiplier, filters, o.use_bias, o.depthwise_initializer,
+                                o.pointwise_initializer, o.bias_initializer, "depthwise_kernel"});
+  });
+}
+
+}  // namespace
+
+#define TANDEM_CONVOLUTION(Kind, spatial)                                                                 \
+  Kind::Kind(int64_t filters, PerAxis kernel_size, ActivationFunction activation,                         \
+             ConvolutionOptions options, Location where)                                                  \
+      : Layer(#Kind, options.name, where,                                                                 \
+              detail::make_body<ConvolutionBody>(#Kind, where, spatial, filters, kernel_size, activation, \
+                                                 options)) {}
+TANDEM_CONVOLUTION(Conv1D, 1)
+TANDEM_CONVOLUTION(Conv2D, 2)
+TANDEM_CONVOLUTION(Conv3D, 3)
+#undef TANDEM_CONVOLUTION
+
+#define TANDEM_SEPARABLE(Kind, spatial)                                                                 \
+  Depthwise##Kind::Depthwise##Kind(PerAxis kernel_size, ActivationFunction activation,                  \
+                                   DepthwiseConvolutionOptions options, Location where)                 \
+      : Layer("Depthwise" #Kind, options.name, where,                                                   \
+              depthwise("Depthwise" #Kind, where, spatial, kernel_size, activation, options)) {}        \
+  Separable##Kind::Separable##Kind(int64_t filters, PerAxis kernel_size, ActivationFunction activation, \
+                                   SeparableConvolutionOptions options, Location where)                 \
+      : Layer("Separable" #Kind, options.name, where,                                                   \
+              separable("Separable" #Kind, where, spatial, filters, kernel_size, activation, options)) {}
+TANDEM_SEPARABLE(Conv1D, 1)
+TANDEM_SEPARABLE(Conv2D, 2)
+#undef TANDEM_SEPARABLE
+
+}  // namespace tandem::nn
