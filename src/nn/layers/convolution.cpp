@@ -108,13 +108,15 @@ class ConvolutionBody final : public LayerBody {
     TD_CHECK(channels % options_.groups == 0,
              "the {} channels of input shape {} cannot be cut into {} groups", channels, x.shape(),
              options_.groups);
-    const ParameterOptions options{.dtype = x.dtype()};
+    const ConvolutionOptions& o = options_;
     Weights w;
     w.channels = channels;
-    w.kernel = state.parameter("kernel", sliding_.kernel_shape(channels / options_.groups, filters_),
-                               options_.kernel_initializer, options, state.where);
-    if (options_.use_bias)
-      w.bias = state.parameter("bias", {filters_}, options_.bias_initializer, options, state.where);
+    w.kernel =
+        detail::make_parameter(state, "kernel", sliding_.kernel_shape(channels / o.groups, filters_),
+                               x.dtype(), o.kernel_initializer, o.kernel_regularizer, o.kernel_constraint);
+    if (o.use_bias)
+      w.bias = detail::make_parameter(state, "bias", {filters_}, x.dtype(), o.bias_initializer,
+                                      o.bias_regularizer, o.bias_constraint);
     return w;
   }
 
@@ -129,17 +131,19 @@ class ConvolutionBody final : public LayerBody {
 class SeparableBody final : public LayerBody {
  public:
   struct Settings {
-    int64_t depth_multiplier = 1;
-    std::optional<int64_t> filters;
-    bool use_bias = true;
-    Initializer depthwise_initializer, pointwise_initializer, bias_initializer;
     const char* kernel_name;
+    std::optional<int64_t> filters;
+    SeparableConvolutionOptions options;
   };
 
-  SeparableBody(const Sliding& sliding, ActivationFunction activation, Settings settings)
-      : sliding_(sliding), activation_(std::move(activation)), settings_(std::move(settings)) {
-    TD_CHECK(settings_.depth_multiplier > 0, "depth_multiplier is {}; expected at least 1",
-             settings_.depth_multiplier);
+  SeparableBody(int spatial, const PerAxis& kernel_size, ActivationFunction activation, Settings settings)
+      : sliding_(spatial, kernel_size, settings.options),
+        activation_(std::move(activation)),
+        settings_(std::move(settings)) {
+    // As in Keras.
+    if (!settings_.filters) detail::check_word("padding", settings_.options.padding, {"valid", "same"});
+    TD_CHECK(settings_.options.depth_multiplier > 0, "depth_multiplier is {}; expected at least 1",
+             settings_.options.depth_multiplier);
     TD_CHECK(settings_.filters.value_or(1) > 0, "{} filters were asked for; expected at least 1",
              *settings_.filters);
   }
@@ -160,20 +164,24 @@ class SeparableBody final : public LayerBody {
  private:
   Weights build(ModuleState& state, const Tensor& x) const {
     detail::check_floating(x);
-    const ParameterOptions options{.dtype = x.dtype()};
-    const Settings& s = settings_;
+    const SeparableConvolutionOptions& o = settings_.options;
     Weights w;
     w.channels = sliding_.known_channels(x, state.where);
-    const int64_t inner = w.channels * s.depth_multiplier, outputs = s.filters.value_or(inner);
-    w.kernel = state.parameter(s.kernel_name, sliding_.kernel_shape(w.channels, s.depth_multiplier),
-                               s.depthwise_initializer, options, state.where);
-    if (s.filters) {
+    const int64_t inner = w.channels * o.depth_multiplier, outputs = settings_.filters.value_or(inner);
+    w.kernel = detail::make_parameter(
+        state, settings_.kernel_name, sliding_.kernel_shape(w.channels, o.depth_multiplier), x.dtype(),
+        o.depthwise_initializer, o.depthwise_regularizer, o.depthwise_constraint);
+    if (settings_.filters) {
       Shape shape = Dims::filled(sliding_.spatial, 1);
       shape.push_back(inner);
       shape.push_back(outputs);
-      w.pointwise = state.parameter("pointwise_kernel", shape, s.pointwise_initializer, options, state.where);
+      w.pointwise =
+          detail::make_parameter(state, "pointwise_kernel", shape, x.dtype(), o.pointwise_initializer,
+                                 o.pointwise_regularizer, o.pointwise_constraint);
     }
-    if (s.use_bias) w.bias = state.parameter("bias", {outputs}, s.bias_initializer, options, state.where);
+    if (o.use_bias)
+      w.bias = detail::make_parameter(state, "bias", {outputs}, x.dtype(), o.bias_initializer,
+                                      o.bias_regularizer, o.bias_constraint);
     return w;
   }
 
@@ -183,30 +191,27 @@ class SeparableBody final : public LayerBody {
   detail::Once<Weights> weights_;
 };
 
-std::shared_ptr<LayerBody> depthwise(const char* kind, Location where, int spatial,
-                                     const PerAxis& kernel_size, ActivationFunction activation,
-                                     const DepthwiseConvolutionOptions& o) {
-  return detail::in_call(detail::snake_case(kind), where, [&] {
-    detail::check_word("padding", o.padding, {"valid", "same"});
-    return std::make_shared<SeparableBody>(Sliding(spatial, kernel_size, o), std::move(activation),
-                                           SeparableBody::Settings{o.depth_multiplier,
-                                                                   {},
-                                                                   o.use_bias,
-                                                                   o.depthwise_initializer,
-                                                                   o.depthwise_initializer,
-                                                                   o.bias_initializer,
-                                                                   "kernel"});
-  });
+std::shared_ptr<LayerBody> separable(const char* kind, Location where, int spatial,
+                                     std::optional<int64_t> filters, const PerAxis& kernel_size,
+                                     ActivationFunction activation, const SeparableConvolutionOptions& o) {
+  return detail::make_body<SeparableBody>(
+      kind, where, spatial, kernel_size, std::move(activation),
+      SeparableBody::Settings{filters ? "depthwise_kernel" : "kernel", filters, o});
 }
-std::shared_ptr<LayerBody> separable(const char* kind, Location where, int spatial, int64_t filters,
-                                     const PerAxis& kernel_size, ActivationFunction activation,
-                                     const SeparableConvolutionOptions& o) {
-  return detail::in_call(detail::snake_case(kind), where, [&] {
-    return std::make_shared<SeparableBody>(
-        Sliding(spatial, kernel_size, o), std::move(activation),
-        SeparableBody::Settings{o.depth_multiplier, filters, o.use_bias, o.depthwise_initializer,
-                                o.pointwise_initializer, o.bias_initializer, "depthwise_kernel"});
-  });
+/// The same without the second step.
+SeparableConvolutionOptions without_mixing(const DepthwiseConvolutionOptions& o) {
+  return {.strides = o.strides,
+          .padding = o.padding,
+          .data_format = o.data_format,
+          .dilation_rate = o.dilation_rate,
+          .depth_multiplier = o.depth_multiplier,
+          .use_bias = o.use_bias,
+          .depthwise_initializer = o.depthwise_initializer,
+          .bias_initializer = o.bias_initializer,
+          .depthwise_regularizer = o.depthwise_regularizer,
+          .bias_regularizer = o.bias_regularizer,
+          .depthwise_constraint = o.depthwise_constraint,
+          .bias_constraint = o.bias_constraint};
 }
 
 }  // namespace
@@ -226,7 +231,8 @@ TANDEM_CONVOLUTION(Conv3D, 3)
   Depthwise##Kind::Depthwise##Kind(PerAxis kernel_size, ActivationFunction activation,                  \
                                    DepthwiseConvolutionOptions options, Location where)                 \
       : Layer("Depthwise" #Kind, options.name, where,                                                   \
-              depthwise("Depthwise" #Kind, where, spatial, kernel_size, activation, options)) {}        \
+              separable("Depthwise" #Kind, where, spatial, {}, kernel_size, activation,                 \
+                        without_mixing(options))) {}                                                    \
   Separable##Kind::Separable##Kind(int64_t filters, PerAxis kernel_size, ActivationFunction activation, \
                                    SeparableConvolutionOptions options, Location where)                 \
       : Layer("Separable" #Kind, options.name, where,                                                   \

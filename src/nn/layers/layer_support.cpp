@@ -11,6 +11,13 @@ void check_floating(const Tensor& x) {
            x.dtype());
 }
 
+Variable make_parameter(ModuleState& state, const char* name, const Shape& shape, DType dtype,
+                        const Initializer& initializer, const Regularizer& regularizer,
+                        const Constraint& constraint) {
+  return state.parameter(name, shape, initializer,
+                         {.dtype = dtype, .regularizer = regularizer, .constraint = constraint}, state.where);
+}
+
 void check_word(std::string_view what, std::string_view word,
                 std::initializer_list<std::string_view> allowed) {
   if (std::find(allowed.begin(), allowed.end(), word) != allowed.end()) return;

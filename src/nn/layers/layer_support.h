@@ -50,6 +50,11 @@ std::shared_ptr<Body> make_body(const char* kind, Location where, Arguments&&...
 /// Throws unless x is floating.
 void check_floating(const Tensor& x);
 
+/// A trainable parameter.
+Variable make_parameter(ModuleState& state, const char* name, const Shape& shape, DType dtype,
+                        const Initializer& initializer, const Regularizer& regularizer = {},
+                        const Constraint& constraint = {});
+
 /// Where the channels are: true for "channels_last", false for "channels_first". Errors: another word.
 bool is_channels_last(std::string_view data_format);
 /// Throws unless x has a batch, channels and so many spatial dimensions; says what the layout is.

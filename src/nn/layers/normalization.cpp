@@ -60,6 +60,24 @@ Tensor along(const Tensor& parameter, const Dims& axes, int rank) {
   return axes[0] == rank - axes.size() ? parameter : reshape(parameter, shape);
 }
 
+struct Scales {
+  Variable gamma, beta;
+  Shape sizes;
+};
+
+template <class Options>
+Scales make_scales(ModuleState& state, const Shape& sizes, DType dtype, const Options& o) {
+  Scales s;
+  s.sizes = sizes;
+  if (o.scale)
+    s.gamma = detail::make_parameter(state, "gamma", sizes, dtype, o.gamma_initializer, o.gamma_regularizer,
+                                     o.gamma_constraint);
+  if (o.center)
+    s.beta = detail::make_parameter(state, "beta", sizes, dtype, o.beta_initializer, o.beta_regularizer,
+                                    o.beta_constraint);
+  return s;
+}
+
 // ---- BatchNormalization
 
 class BatchNormalizationBody final : public LayerBody {
@@ -111,14 +129,15 @@ class BatchNormalizationBody final : public LayerBody {
     detail::check_floating(x);
     const Shape shape = sizes_along(x, channels, state.where);
     const DType type = statistics_dtype(x.dtype());
-    const auto make = [&](const char* name, const Initializer& initializer, bool trainable) {
-      return state.parameter(name, shape, initializer, {.trainable = trainable, .dtype = type}, state.where);
+    const Scales scales = make_scales(state, shape, type, options_);
+    const auto moving = [&](const char* name, const Initializer& initializer) {
+      return state.parameter(name, shape, initializer, {.trainable = false, .dtype = type}, state.where);
     };
     Weights w;
-    if (options_.scale) w.gamma = make("gamma", options_.gamma_initializer, true);
-    if (options_.center) w.beta = make("beta", options_.beta_initializer, true);
-    w.mean = make("moving_mean", options_.moving_mean_initializer, false);
-    w.variance = make("moving_variance", options_.moving_variance_initializer, false);
+    w.gamma = scales.gamma;
+    w.beta = scales.beta;
+    w.mean = moving("moving_mean", options_.moving_mean_initializer);
+    w.variance = moving("moving_variance", options_.moving_variance_initializer);
     return w;
   }
 
@@ -127,11 +146,6 @@ class BatchNormalizationBody final : public LayerBody {
 };
 
 // ---- LayerNormalization, RMSNormalization
-
-struct Scales {
-  Variable gamma, beta;
-  Shape sizes;
-};
 
 class LayerNormalizationBody final : public LayerBody {
  public:
@@ -143,14 +157,7 @@ class LayerNormalizationBody final : public LayerBody {
     const Dims axes = positive_axes(x, options_.axis);
     const Scales& s = scales_.get([&] {
       detail::check_floating(x);
-      const ParameterOptions options{.dtype = x.dtype()};
-      Scales made;
-      made.sizes = sizes_along(x, axes, state.where);
-      if (options_.scale)
-        made.gamma = state.parameter("gamma", made.sizes, options_.gamma_initializer, options, state.where);
-      if (options_.center)
-        made.beta = state.parameter("beta", made.sizes, options_.beta_initializer, options, state.where);
-      return made;
+      return make_scales(state, sizes_along(x, axes, state.where), x.dtype(), options_);
     });
     check_sizes(x, axes, s.sizes);
     const int rank = x.rank();
@@ -248,17 +255,11 @@ class GroupNormalizationBody final : public LayerBody {
  private:
   Scales build(ModuleState& state, const Tensor& x, const Dims& channels) const {
     detail::check_floating(x);
-    const ParameterOptions options{.dtype = x.dtype()};
-    Scales s;
-    s.sizes = sizes_along(x, channels, state.where);
-    TD_CHECK(options_.groups == -1 || s.sizes[0] % options_.groups == 0,
-             "the {} channels of input shape {} cannot be cut into {} groups", s.sizes[0], x.shape(),
+    const Shape sizes = sizes_along(x, channels, state.where);
+    TD_CHECK(options_.groups == -1 || sizes[0] % options_.groups == 0,
+             "the {} channels of input shape {} cannot be cut into {} groups", sizes[0], x.shape(),
              options_.groups);
-    if (options_.scale)
-      s.gamma = state.parameter("gamma", s.sizes, options_.gamma_initializer, options, state.where);
-    if (options_.center)
-      s.beta = state.parameter("beta", s.sizes, options_.beta_initializer, options, state.where);
-    return s;
+    return make_scales(state, sizes, x.dtype(), options_);
   }
 
   GroupNormalizationOptions options_;

@@ -40,8 +40,8 @@ class NoiseBody : public LayerBody {
 
   Tensor call(ModuleState& state, const Tensor& x) final {
     detail::check_floating(x);
-    if (!is_training()) return x;
-    return disturbed(x, generator_.get([&] { return generator(state); }));
+    const Variable& numbers = generator_.get([&] { return generator(state); });
+    return is_training() ? disturbed(x, numbers) : x;
   }
 
  protected:
@@ -50,10 +50,9 @@ class NoiseBody : public LayerBody {
  private:
   Variable generator(ModuleState& state) const {
     if (!seed_) return random::generator();
-    const Variable first = random::make_generator(*seed_, state.where);
     return state.parameter(
-        "seed_state", first.shape(), [&](const Shape&, DType) { return first.value(); },
-        {.trainable = false, .dtype = first.dtype()}, state.where);
+        "seed_state", {2}, [this](const Shape&, DType) { return random::make_generator(*seed_).value(); },
+        {.trainable = false, .dtype = DType::u64}, state.where);
   }
 
   std::optional<uint64_t> seed_;

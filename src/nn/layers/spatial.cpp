@@ -1,7 +1,9 @@
 #include "tandem/nn/layers/spatial.h"
 
 #include "nn/layers/layer_support.h"
+#include "tandem/ops/creation.h"
 #include "tandem/ops/image.h"
+#include "tandem/ops/math.h"
 #include "tandem/ops/shape.h"
 
 namespace tandem::nn {
@@ -89,9 +91,7 @@ class UpSamplingBody final : public LayerBody {
                  std::string_view interpolation)
       : spatial_(spatial), channels_last_(detail::is_channels_last(data_format)) {
     const Dims factors = detail::spread(size, spatial, "size");
-    scales_.assign(static_cast<size_t>(spatial) + 2, 1.f);
-    for (int i = 0; i < spatial; ++i)
-      scales_[static_cast<size_t>(i) + (channels_last_ ? 1 : 2)] = static_cast<float>(factors[i]);
+    factors_ = from_vector(factors.to_vector(), {spatial});
     detail::check_word("interpolation", interpolation, {"nearest", "bilinear", "bicubic"});
     if (interpolation == "nearest") {
       options_ = {.coordinates = "asymmetric", .nearest = "floor"};
@@ -100,17 +100,19 @@ class UpSamplingBody final : public LayerBody {
     } else {
       options_ = {.mode = "cubic", .exclude_outside = true, .cubic_coefficient = -0.5f};
     }
+    options_.axes = spatial_dimensions(spatial, channels_last_);
   }
 
   Tensor call(ModuleState&, const Tensor& x) override {
     detail::check_layout(x, spatial_, channels_last_);
-    return resize_by(x, scales_, options_);
+    const int first = channels_last_ ? 1 : 2;
+    return resize(x, shape_of(x, first, first + spatial_) * factors_, options_);
   }
 
  private:
   int spatial_;
   bool channels_last_;
-  std::vector<float> scales_;
+  Tensor factors_;  ///< int64
   ResizeOptions options_;
 };
 

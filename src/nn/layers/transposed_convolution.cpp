@@ -78,15 +78,17 @@ class TransposedBody final : public LayerBody {
 
   Weights build(ModuleState& state, const Tensor& x) const {
     detail::check_floating(x);
-    const ParameterOptions options{.dtype = x.dtype()};
+    const TransposedConvolutionOptions& o = options_;
     Weights w;
     w.channels = x.dim(channels_last_ ? -1 : 1, state.where);
     Shape shape = kernel_size_;
     shape.push_back(filters_);
     shape.push_back(w.channels);
-    w.kernel = state.parameter("kernel", shape, options_.kernel_initializer, options, state.where);
-    if (options_.use_bias)
-      w.bias = state.parameter("bias", {filters_}, options_.bias_initializer, options, state.where);
+    w.kernel = detail::make_parameter(state, "kernel", shape, x.dtype(), o.kernel_initializer,
+                                      o.kernel_regularizer, o.kernel_constraint);
+    if (o.use_bias)
+      w.bias = detail::make_parameter(state, "bias", {filters_}, x.dtype(), o.bias_initializer,
+                                      o.bias_regularizer, o.bias_constraint);
     return w;
   }
 
