@@ -34,12 +34,13 @@ TEST(Demo, PlaysItsActsAndWritesTheirFigures) {
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   for (const char* text :
        {"    Tensor([ 1.  4.  9. 16. 25.], shape=(5,), dtype=float32)\n",
-        "    Tensor(\"pow:0\", shape=(5,), dtype=float32)\n", "eager 800/800 in ", "graph 800/800 in "})
+        "    Tensor(\"pow:0\", shape=(5,), dtype=float32)\n", "eager 800/800 in ", "graph 800/800 in ",
+        "Act 4", "new process", "equal to the last bit, out of a process that has never seen the network"})
     EXPECT_NE(outcome.output.find(text), std::string::npos) << text << outcome.output;
   EXPECT_EQ(outcome.output.find("FAILED"), std::string::npos) << outcome.output;
 
   const nlohmann::json figures = file.json();
-  ASSERT_EQ(figures.size(), 3u);
+  ASSERT_EQ(figures.size(), 4u);
   for (const auto& figure : figures) {
     EXPECT_EQ(figure["max_ulp"], 0) << figure;
     EXPECT_EQ(figure["graph_allocations"], 0) << figure;
@@ -52,6 +53,7 @@ TEST(Demo, PlaysItsActsAndWritesTheirFigures) {
   EXPECT_EQ(figures[1]["name"], "mlp256x3_b100");
   EXPECT_EQ(figures[2]["name"], "train_784_128_10");
   EXPECT_GT(figures[2]["accuracy"].get<double>(), 0.9);
+  EXPECT_EQ(figures[3]["name"], "restored_784_128_10");
   EXPECT_FALSE(figures[0].contains("accuracy"));
 }
 

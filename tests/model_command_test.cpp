@@ -1,4 +1,4 @@
-// `tandem run`, `inspect`, `check` and `test`, as their users run them.
+// `tandem run`, `inspect`, `check`, `convert` and `test`, as their users run them.
 
 #include <unistd.h>
 
@@ -7,9 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "onnx/imported.h"
 #include "onnx_models.h"
 #include "tandem/data/npy.h"
-#include "tandem/ops.h"
+#include "tandem/data/safetensors.h"
+#include "tandem/tandem.h"
 
 namespace tandem::testing {
 namespace {
@@ -90,6 +92,93 @@ TEST_F(ModelCommand, ChecksEveryNode) {
   EXPECT_EQ(json("c.json")["problems"].size(), 2u);
   write("text.onnx", "this is no model");
   EXPECT_EQ(run("check " + path("text.onnx")).status, 2);
+}
+
+TEST_F(ModelCommand, ConvertsToTheSavedOpset) {
+  ModelBuilder b;
+  b.input("x", float32, "batch 2").input("y", float32, "batch 2");
+  b.constant("w", Tensor({{1.5f, -2.f}, {0.25f, 3.f}})).constant("axis", Tensor({1}, int64));
+  b.node("MatMul", "x w", "m").node("Gelu", "m", "g").node("Add", "g y", "s");
+  b.node("ReduceSum", "s axis", "z", {{"keepdims", int64_t{0}}}).output("z");
+  write("new.onnx", b.bytes());
+  const Outcome outcome =
+      run("convert " + path("new.onnx") + " " + path("old.onnx") + " --opset 17 --json " + path("c.json"));
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  EXPECT_EQ(json("c.json")["opsets"]["ai.onnx"], 17);
+  const LoadedModel before = b.load(), after = load(path("old.onnx"));
+  ASSERT_EQ(after.inputs().size(), 2u);
+  EXPECT_EQ(after.inputs()[1].to_string(), "y: float32(batch, 2)");
+  EXPECT_EQ(after.outputs()[0].to_string(), "z: float32(batch,)");
+  EXPECT_TRUE(after.imported().initializers.contains("w"));
+  const Tensor x = {{1.f, 2}, {3, -4}, {0.5f, 0.25f}};
+  EXPECT_EQ(after({x, x})[0].to_vector<float>(), before({x, x})[0].to_vector<float>());
+}
+
+TEST_F(ModelCommand, MovesWeightsOut) {
+  std::filesystem::create_directories(folder_ / "out");
+  ModelBuilder b;
+  const Tensor w = reshape(arange(0, 600, 1, float32), {3, 200});
+  b.input("x", float32, "n 3").constant("w", w).constant("b", ones({200}));
+  b.node("MatMul", "x w", "m").node("Add", "m b", "y").output("y");
+  write("big.onnx", b.bytes());
+  const std::string weights = path("out/big.safetensors");
+  EXPECT_EQ(run("convert " + path("big.onnx") + " --weights " + weights).status, 0);
+  EXPECT_EQ(load_weights(weights).at("w").to_vector<float>(), w.to_vector<float>());
+  std::filesystem::remove(weights);
+  const Outcome moved =
+      run("convert " + path("big.onnx") + " " + path("out/big.onnx") + " --weights " + weights);
+  EXPECT_EQ(moved.status, 0) << moved.output;
+  EXPECT_NE(moved.output.find("big.safetensors: 2 tensors, "), std::string::npos) << moved.output;
+  EXPECT_LT(std::filesystem::file_size(path("out/big.onnx")), 1500u) << "w is elsewhere, b is small";
+  const Tensor x = ones({2, 3});
+  EXPECT_EQ(load(path("out/big.onnx"))({x})[0].to_vector<float>(), b.load()({x})[0].to_vector<float>());
+  // And back in: another form, another folder.
+  EXPECT_EQ(run("convert " + path("out/big.onnx") + " " + path("again.onnx") + " --strip-training").status,
+            0);
+  EXPECT_EQ(load(path("again.onnx"))({x})[0].to_vector<float>(), b.load()({x})[0].to_vector<float>());
+  const Outcome outside =
+      run("convert " + path("big.onnx") + " " + path("out/x.onnx") + " --weights " + path("w.safetensors"));
+  EXPECT_EQ(outside.status, 2);
+  EXPECT_NE(outside.output.find("must lie in its folder or below"), std::string::npos) << outside.output;
+}
+
+TEST_F(ModelCommand, StripsTraining) {
+  const Variable w(Tensor({{1.f, 2.f}, {3.f, 4.f}}), {.name = "w"});
+  const auto step = function([&](Tensor x) {
+    GradientTape tape;
+    const Tensor y = matmul(x, w), loss = mean(y * y);
+    w.assign_sub(0.1f * tape.gradient(loss, w));
+    return std::vector<Tensor>{y, loss};
+  });
+  save(step, path("step.onnx"), spec({-1, 2}), {.inputs = {"x"}, .outputs = {"y", "loss"}});
+  const Outcome outcome = run("convert " + path("step.onnx") + " " + path("plain.onnx") +
+                              " --strip-training --json " + path("c.json"));
+  EXPECT_EQ(outcome.status, 0) << outcome.output;
+  EXPECT_GT(json("c.json")["nodes_taken_out"], 3);
+  const LoadedModel plain = load(path("plain.onnx"));
+  EXPECT_TRUE(plain.variables().empty());
+  EXPECT_TRUE(plain.defaults().empty());
+  const Tensor x = {{1.f, 1.f}};
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(plain({x})[0].to_vector<float>(), (std::vector<float>{4, 6}));
+
+  ModelBuilder b;
+  b.input("x", float32, "2 2").constant("ratio", Tensor(0.5f)).constant("on", Tensor(true));
+  b.constant("one", ones({2})).constant("zero", zeros({2}));
+  b.node("Dropout", "x ratio on", "d");
+  b.node("BatchNormalization", "d one zero zero one", "y mean var",
+         {{"training_mode", int64_t{1}}, {"epsilon", 0.f}});
+  b.output("y");
+  b.model().add_training_info("what another program trains with");
+  write("train.onnx", b.bytes());
+  EXPECT_EQ(run("convert " + path("train.onnx") + " " + path("plain.onnx") + " --strip-training").status, 0);
+  EXPECT_EQ(load(path("plain.onnx"))({ones({2, 2})})[0].to_vector<float>(), (std::vector<float>{1, 1, 1, 1}));
+  EXPECT_FALSE(load(path("plain.onnx")).imported().initializers.contains("ratio"));
+
+  const Outcome nothing = run("convert " + path("train.onnx") + " " + path("plain.onnx"));
+  EXPECT_EQ(nothing.status, 2);
+  EXPECT_EQ(nothing.output, "tandem: nothing is to be done; give --opset, --weights or --strip-training\n");
+  EXPECT_EQ(run("convert " + path("train.onnx") + " " + path("plain.onnx") + " --opset 21").output,
+            "tandem: models are written in opset 17; --opset is 21\n");
 }
 
 TEST_F(ModelCommand, TestsCases) {

@@ -64,16 +64,14 @@ class LoadedModel {
   const std::map<std::string, std::string>& metadata() const;
   /// For Tandem's own layers.
   const onnx::ImportedModel& imported() const;
+  /// For Tandem's own layers.
+  static LoadedModel make(onnx::ImportedModel model, const FunctionOptions& options);
 
  private:
-  friend LoadedModel load(const std::string& path, const FunctionOptions& options);
-  friend LoadedModel load_bytes(std::span<const std::byte> bytes, const std::string& name,
-                                const FunctionOptions& options);
   struct State;
   explicit LoadedModel(std::shared_ptr<const State> state) : state_(std::move(state)) {}
   std::map<std::string, Tensor> run_named(const std::map<std::string, Tensor>& inputs, bool eagerly,
                                           Location where) const;
-  static LoadedModel make(onnx::ImportedModel model, const FunctionOptions& options);
 
   std::shared_ptr<const State> state_;
 };

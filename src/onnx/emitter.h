@@ -32,6 +32,8 @@ class Emitter {
  public:
   Emitter(ModelProto& model, const SaveOptions& options) : model_(model), options_(options) {}
 
+  /// What a symbolic size is called; `size_0` and so on without.
+  void name_size(int64_t symbol, const std::string& name) { size_names_.emplace(symbol, name); }
   /// Writes the whole model from a function's graph.
   void emit_model(const Graph& graph, const std::string& name);
 
@@ -78,5 +80,9 @@ class Emitter {
   std::map<int64_t, std::string> size_names_;
   std::string graph_name_;
 };
+
+/// Writes a model's file, which is replaced as a whole or not at all. Errors (io): more than 2 GB, which
+/// protobuf cannot count; what cannot be written.
+void write_model(const ModelProto& model, const std::string& path);
 
 }  // namespace tandem::onnx

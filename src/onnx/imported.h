@@ -97,6 +97,7 @@ struct ImportedModel {
   std::vector<ModelValue> inputs, outputs;
   std::vector<ModelValue> defaults;  ///< inputs that have an initializer, which a caller may replace
   std::vector<Tensor> default_values;
+  std::map<std::string, Tensor> initializers;  ///< of the main graph: constants and default values
   std::map<std::string, std::string> metadata;
   std::string producer;
   int64_t ir_version = 0;

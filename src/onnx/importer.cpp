@@ -190,6 +190,7 @@ void Importer::add_initializers(GraphProto& graph, Scope& scope, const std::set<
   auto add = [&](const std::string& name, Tensor value) {
     result_.parameter_count += value.size();
     result_.parameter_bytes += value.size() * static_cast<int64_t>(size_of(value.dtype()));
+    if (!scope.outer && !scope.given) result_.initializers.emplace(name, value);
     if (inputs.contains(name))
       TD_CHECK(defaults.emplace(name, std::move(value)).second, "the value \"{}\" is defined twice", name);
     else

@@ -36,14 +36,7 @@ void save_function(const FunctionCore& core, const std::string& path, const Save
     onnx::ModelProto model;
     onnx::Emitter(model, options)
         .emit_model(traces[0]->compiled.graph(), options.name.empty() ? core.options().name : options.name);
-    // protobuf writes no more than an int can count.
-    constexpr size_t most = (size_t{1} << 31) - 1;
-    TD_CHECK(model.ByteSizeLong() <= most, ErrorCode::io, "the model has {} bytes; one file holds at most {}",
-             model.ByteSizeLong(), most);
-    AtomicFile file(path);
-    const std::string bytes = model.SerializeAsString();
-    file.write(bytes.data(), bytes.size());
-    file.commit();
+    onnx::write_model(model, path);
   } catch (Error& e) {
     e.set_origin("save", where);
     throw;
@@ -51,5 +44,16 @@ void save_function(const FunctionCore& core, const std::string& path, const Save
 }
 
 }  // namespace detail
+
+void onnx::write_model(const ModelProto& model, const std::string& path) {
+  // protobuf writes no more than an int can count.
+  constexpr size_t most = (size_t{1} << 31) - 1;
+  TD_CHECK(model.ByteSizeLong() <= most, ErrorCode::io, "the model has {} bytes; one file holds at most {}",
+           model.ByteSizeLong(), most);
+  AtomicFile file(path);
+  const std::string bytes = model.SerializeAsString();
+  file.write(bytes.data(), bytes.size());
+  file.commit();
+}
 
 }  // namespace tandem

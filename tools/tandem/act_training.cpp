@@ -30,7 +30,7 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& labels) {
 
 /// A network, and one step of its training.
 struct Trainee {
-  Network network{{784, 128, 10}, seed};
+  Network network;
 
   Tensor step(const Tensor& images, const Tensor& labels, const Tensor& rate) const {
     GradientTape tape;
@@ -81,7 +81,9 @@ Run train(const char* label, const std::vector<Batch>& batches, const Step& step
 
 }  // namespace
 
-Act play_training(const data::Images& images) {
+Network make_learner() { return Network({784, 128, 10}, seed); }
+
+Act play_training(const data::Images& images, const Network& learner) {
   heading(3, "Training: flattened, 128 with relu, 10; cross entropy, stochastic gradient descent");
   const Pixels pixels(images.train_images);
   std::vector<Batch> batches;
@@ -90,7 +92,7 @@ Act play_training(const data::Images& images) {
     batches.push_back({pixels.scaled(batch_size * i, batch_size),
                        batch_of_labels(images.train_labels, batch_size * i, batch_size), Tensor(rate)});
   }
-  const Trainee eager_trainee, graph_trainee;
+  const Trainee eager_trainee{make_learner()}, graph_trainee{learner};
   const auto eager_step = [&](Tensor x, Tensor y, Tensor rate) { return eager_trainee.step(x, y, rate); };
   const auto graph_step =
       function([&](Tensor x, Tensor y, Tensor rate) { return graph_trainee.step(x, y, rate); },

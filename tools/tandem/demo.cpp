@@ -30,7 +30,9 @@ bool run_demo(const DemoOptions& options) {
   paragraph("The next acts need images. " + source.origin);
   code(preview(source.images.train_images, source.images.train_labels, previewed_images));
   take(play_network(source.images));
-  take(play_training(source.images));
+  const Network network = make_learner();
+  take(play_training(source.images, network));
+  take(play_saving(source.images, network));
   if (!options.json.empty()) write_json(options.json, figures);
   return good;
 }

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "figures.h"
+#include "network.h"
 #include "tandem/data/idx.h"
 
 namespace tandem::cli {
@@ -26,7 +27,12 @@ struct Act {
 Act play_square();
 /// Act 2: a network of four layers, on batches of images.
 Act play_network(const data::Images& images);
-/// Act 3: training, eagerly and as a graph, from the same weights.
-Act play_training(const data::Images& images);
+/// Act 3: training, eagerly and as a graph, from the same weights. `learner` is the one that becomes a graph.
+Act play_training(const data::Images& images, const Network& learner);
+/// Act 4: what was learned is saved, and runs in a process that knows the file alone.
+Act play_saving(const data::Images& images, const Network& learned);
+
+/// The network that act 3 trains: two of them begin equal.
+Network make_learner();
 
 }  // namespace tandem::cli

@@ -7,6 +7,7 @@
 
 #include "allocations.h"
 #include "compare_command.h"
+#include "convert_command.h"
 #include "demo.h"
 #include "model_commands.h"
 #include "ops_command.h"
@@ -75,6 +76,19 @@ int main(int argc, char** argv) {
   check->add_option("model", check_options.model, "The ONNX file")->type_name("FILE")->required();
   check->add_option("--json", check_options.json, "Write it into this file")->type_name("FILE");
 
+  ConvertOptions convert_options;
+  CLI::App* convert = app.add_subcommand("convert", "Write a saved model in another form");
+  convert->add_option("model", convert_options.model, "The ONNX file")->type_name("FILE")->required();
+  convert->add_option("output", convert_options.output, "The ONNX file to write")->type_name("FILE");
+  convert->add_option("--opset", convert_options.opset, "Write it in this opset: 17")->type_name("N");
+  convert
+      ->add_option("--weights", convert_options.weights,
+                   "Move the weights into this file, which then belongs to the output")
+      ->type_name("FILE.safetensors");
+  convert->add_flag("--strip-training", convert_options.strip_training,
+                    "Leave out what only training needs; a saved state becomes constants");
+  convert->add_option("--json", convert_options.json, "Write the outcome into this file")->type_name("FILE");
+
   app.footer(
       "--json - writes to the standard output instead.\n"
       "Exit codes: 0: good; 1: the answer is no (cases or checks fail, modes differ); 2: it could not be "
@@ -93,6 +107,7 @@ int main(int argc, char** argv) {
                       : run->parsed()     ? run_model(run_options)
                       : inspect->parsed() ? inspect_model(inspect_options)
                       : check->parsed()   ? check_model(check_options)
+                      : convert->parsed() ? convert_model(convert_options)
                       : ops->parsed()     ? run_ops(ops_options)
                                           : run_test(test_options);
     return good ? 0 : 1;

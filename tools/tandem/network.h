@@ -1,5 +1,5 @@
 #pragma once
-// The classifiers of acts 2 and 3.
+// The classifiers of acts 2 to 4.
 
 #include <cstdint>
 #include <vector>
