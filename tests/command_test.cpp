@@ -35,7 +35,7 @@ TEST(Demo, PlaysItsActsAndWritesTheirFigures) {
   for (const char* text :
        {"    Tensor([ 1.  4.  9. 16. 25.], shape=(5,), dtype=float32)\n",
         "    Tensor(\"pow:0\", shape=(5,), dtype=float32)\n", "eager 800/800 in ", "graph 800/800 in ",
-        "Act 4", "new process", "equal to the last bit, out of a process that has never seen the network"})
+        "4  Saved", "new process", "equal to the last bit, out of a process that has never seen the network"})
     EXPECT_NE(outcome.output.find(text), std::string::npos) << text << outcome.output;
   EXPECT_EQ(outcome.output.find("FAILED"), std::string::npos) << outcome.output;
 
