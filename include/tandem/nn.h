@@ -7,6 +7,7 @@
 #include "tandem/nn/layer.h"
 #include "tandem/nn/layers.h"
 #include "tandem/nn/loss.h"
+#include "tandem/nn/losses.h"
 #include "tandem/nn/metric.h"
 #include "tandem/nn/model.h"
 #include "tandem/nn/module.h"

@@ -259,6 +259,9 @@ LossAttributes attributes_of(const ClassLossOptions& o) {
 
 std::span<const OpDef* const> loss_ops() { return table; }
 
+Tensor class_labels(const Operand& labels, const Operand& classes, std::optional<int64_t> ignored) {
+  return dispatch<ClassLabels>({ignored.value_or(nothing_ignored)}, labels, classes);
+}
 Tensor sparse_softmax_cross_entropy(const Operand& logits, const Operand& labels) {
   const CallSite site(logits);
   const Tensor x = to_tensor(logits);

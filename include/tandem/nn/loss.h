@@ -1,37 +1,15 @@
 #pragma once
-// Losses: functions of predictions and targets that give one number an example, and Loss, which makes one
-// number of them.
+// Loss: a function of predictions and targets that gives one number an example, and what becomes of them.
 
 #include <functional>
 #include <memory>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 #include "tandem/tensor.h"
 
 namespace tandem::nn {
-
-/// -log(softmax(logits)[label]) without overflow: (..., classes) and integer labels (...) to (...).
-/// `td::mean(nn::sparse_softmax_cross_entropy(logits, labels))`
-/// Errors: shapes that do not fit, labels that are not integers or not in 0 to classes - 1; in graphs these
-/// are found when the graph runs.
-Tensor sparse_softmax_cross_entropy(const Tensor& logits, const Tensor& labels, Location where = here());
-
-/// -log(probabilities[label]): (..., classes) and integer labels (...) to (...). Probabilities are limited to
-/// 1e-7 and 1 - 1e-7, as in Keras. Errors: as sparse_softmax_cross_entropy.
-Tensor sparse_categorical_crossentropy(const Tensor& probabilities, const Tensor& labels,
-                                       Location where = here());
-
-/// -sum(targets * log(probabilities)) over the last dimension, with Keras's limits: (..., classes) twice to
-/// (...). Errors: shapes that differ.
-Tensor categorical_crossentropy(const Tensor& probabilities, const Tensor& targets, Location where = here());
-
-/// Mean over the last dimension of the squared differences: (..., n) twice to (...). Predictions of shape
-/// (batch, 1) fit targets of shape (batch). Errors: other shapes that differ.
-Tensor mean_squared_error(const Tensor& predictions, const Tensor& targets, Location where = here());
-
-/// Mean over the last dimension of the absolute differences; shapes as mean_squared_error.
-Tensor mean_absolute_error(const Tensor& predictions, const Tensor& targets, Location where = here());
 
 /// How the numbers of the examples become one.
 enum class Reduction {
@@ -52,16 +30,17 @@ namespace detail {
 struct LossBody;
 }
 
-/// What training makes small: by Keras's name, one of the classes below, or any function of predictions and
-/// targets that gives one number an example. It is a handle.
+/// What training makes small: by Keras's name, one of the classes in losses.h, or any function of predictions
+/// and targets that gives one number an example. It is a handle.
 ///
 ///     nn::Loss loss = "mse";
 ///     td::Tensor error = loss(predictions, targets);             // a scalar
 ///     td::Tensor each = loss.values(predictions, targets);       // one number an example
 ///     nn::Loss own([](const td::Tensor& p, const td::Tensor& t) { return td::square(p - t); });
 ///
-/// Names: sparse_categorical_crossentropy, sparse_softmax_cross_entropy, categorical_crossentropy,
-/// mean_squared_error (mse), mean_absolute_error (mae). Errors: an unknown name.
+/// Names: those of the functions in losses.h, those of its classes, and the short mse, mae, mape, msle, bce,
+/// kld, logcosh; crossentropy (ce) chooses the binary, the sparse or the categorical one by the shapes.
+/// Errors: an unknown name.
 class Loss {
  public:
   using Function = std::function<Tensor(const Tensor& predictions, const Tensor& targets)>;

@@ -14,6 +14,10 @@ namespace tandem {
 /// y))` Errors: shapes that do not fit, a label outside 0 to classes - 1.
 Tensor sparse_softmax_cross_entropy(const Operand& logits, const Operand& labels);
 
+/// Integer labels as int64, each seen to be in 0 to classes - 1 or to be `ignored`; in graphs they are looked
+/// at when the graph runs. `td::class_labels(labels, 10)` Errors: a label out of range.
+Tensor class_labels(const Operand& labels, const Operand& classes, std::optional<int64_t> ignored = {});
+
 /// How the ONNX losses weigh and reduce.
 struct ClassLossOptions {
   std::string_view reduction = "mean";       ///< "none", "sum", or "mean": over the labels' weights
