@@ -43,7 +43,7 @@ TEST(Losses, BinaryCrossentropy) {
   expect_near(nn::binary_crossentropy(guesses, flags), {0.9163, 0.7136}, 1e-4);
   const nn::BinaryCrossentropy logits({.from_logits = true});
   EXPECT_NEAR(number(logits(flag_logits, flags)), 0.865458, 1e-6);
-  EXPECT_NEAR(number(logits(flag_logits, flags, td::Tensor({0.8, 0.2}))), 0.243, 5e-4);
+  EXPECT_NEAR(number(logits(flag_logits, flags, td::Tensor({0.8, 0.2}))), 0.2436, 1e-4);
   expect_near(
       nn::BinaryCrossentropy({.from_logits = true, .reduction = nn::Reduction::none})(flag_logits, flags),
       {0.235, 1.496}, 5e-4);
@@ -62,7 +62,7 @@ TEST(Losses, BinaryCrossentropy) {
 TEST(Losses, CategoricalCrossentropies) {
   const nn::CategoricalCrossentropy loss;
   EXPECT_NEAR(number(loss(shares, one_hot)), 1.1769, 1e-4);
-  EXPECT_NEAR(number(loss(shares, one_hot, td::Tensor({0.3, 0.7}))), 0.8137, 1e-4);
+  EXPECT_NEAR(number(loss(shares, one_hot, td::Tensor({0.3, 0.7}))), 0.8136, 1e-4);
   EXPECT_NEAR(number(nn::CategoricalCrossentropy({.reduction = nn::Reduction::sum})(shares, one_hot)), 2.3539,
               1e-4);
   // Probabilities are made to add up to 1.
@@ -178,7 +178,7 @@ TEST(Losses, GradientsAgreeWithDifferencesInBothModes) {
   for (const char* name : names) {
     const nn::Loss loss = name;
     const auto f = [&](const std::vector<td::Tensor>& x) { return loss(x[0], t); };
-    EXPECT_LT(td::check_gradients(f, {p}).largest_error, 1e-5) << name;
+    EXPECT_LT(td::check_gradients(f, {p}).largest_error, 1e-4) << name;
     const auto graph = td::function([&](const td::Tensor& x) { return loss(x, t); });
     const td::Tensor eager = loss(p, t), traced = graph(p);
     EXPECT_EQ(std::memcmp(eager.data<double>(), traced.data<double>(), 8), 0) << name;

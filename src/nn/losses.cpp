@@ -429,8 +429,11 @@ constexpr Row losses[] = {
 }  // namespace
 
 LossFunction find_loss(std::string_view name) {
+  // Keras knows the short ones in capitals too.
+  std::string low(name);
+  for (char& c : low) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
   for (const Row& row : losses)
-    if (!name.empty() && (row.name == name || row.class_name == name || row.short_name == name))
+    if (!name.empty() && (row.name == name || row.class_name == name || row.short_name == low))
       return row.function;
   return nullptr;
 }
