@@ -2,6 +2,7 @@
 // Layers, models, losses, optimizers: everything in tandem::nn.
 
 #include "tandem/nn/activation.h"
+#include "tandem/nn/callback.h"
 #include "tandem/nn/constraint.h"
 #include "tandem/nn/initializer.h"
 #include "tandem/nn/layer.h"

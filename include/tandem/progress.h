@@ -24,8 +24,9 @@ namespace tandem {
 ///     }
 class Progress {
  public:
-  /// `total` steps are to come; 0 or less when nobody knows how many.
-  explicit Progress(int64_t total, std::string label = "", std::FILE* out = stdout);
+  /// `total` steps are to come; 0 or less when nobody knows how many. Without `live` only the last line is
+  /// written.
+  explicit Progress(int64_t total, std::string label = "", std::FILE* out = stdout, bool live = true);
   /// Finishes the line.
   ~Progress();
   Progress(const Progress&) = delete;
@@ -35,6 +36,8 @@ class Progress {
   /// Shows `name value` at the line's end from the next time that it is drawn on.
   void set(std::string_view name, double value);
   void set(std::string_view name, std::string value);
+  /// True when the next advance() would draw: time to set the values.
+  bool is_due() const { return !finished_ && Clock::now() >= next_draw_; }
   /// Draws the last state and ends the line; later calls do nothing. The destructor calls it.
   void finish();
 

@@ -121,9 +121,11 @@ std::string progress_line(const ProgressState& state, int width, bool color) {
   return line + values;
 }
 
-Progress::Progress(int64_t total, std::string label, std::FILE* out)
+Progress::Progress(int64_t total, std::string label, std::FILE* out, bool live)
     : total_(total), label_(std::move(label)), out_(out), terminal_(is_terminal(out)), start_(Clock::now()) {
-  if (terminal_) {
+  if (!live) {
+    next_draw_ = Clock::time_point::max();
+  } else if (terminal_) {
     next_draw_ = start_;
     draw(start_, false);
   } else {

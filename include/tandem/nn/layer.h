@@ -195,6 +195,8 @@ class LayerBody {
   virtual bool trains_by_default() const { return false; }
   /// The layers that it consists of, in order, as far as it knows.
   virtual std::vector<Layer> layers() const { return {}; }
+  /// Names of the outputs where the layer knows them; for a list of several.
+  virtual std::vector<std::string> output_names() const { return {}; }
   /// True when the operations inside have lines of the user's own.
   virtual bool is_composite() const { return false; }
 };

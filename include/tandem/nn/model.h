@@ -3,10 +3,13 @@
 
 #include <initializer_list>
 
+#include "tandem/nn/compile.h"
 #include "tandem/nn/layer.h"
-#include "tandem/nn/loss.h"
-#include "tandem/nn/metric.h"
-#include "tandem/nn/optimizer.h"
+#include "tandem/nn/logs.h"
+
+namespace tandem {
+class GradientTape;
+}
 
 namespace tandem::nn {
 
@@ -20,55 +23,6 @@ enum class Mode {
   automatic,  ///< calls eagerly; fit, evaluate and predict as graphs
   eager,      ///< everything operation by operation: for a debugger, and for models that look at values
   graph,      ///< everything as graphs, calls too
-};
-
-/// What training needs to know.
-struct CompileOptions {
-  std::optional<Optimizer> optimizer = {};
-  Loss loss = {};
-  std::vector<Metric> metrics = {};
-};
-
-/// Options of Model::fit.
-struct FitOptions {
-  int64_t batch_size = 32;
-  int epochs = 1;
-  /// The last share of the examples is held back and evaluated after each epoch.
-  double validation_split = 0;
-  /// Examples and targets to evaluate after each epoch, in place of a split.
-  std::optional<std::pair<Tensor, Tensor>> validation_data = {};
-  /// Takes the examples in another random order each epoch.
-  bool shuffle = true;
-  /// Shows progress on standard output.
-  bool verbose = true;
-};
-
-/// Options of Model::evaluate and Model::predict.
-struct EvaluateOptions {
-  int64_t batch_size = 32;
-};
-
-/// Named results in order: "loss", then the metrics as they were named. `logs["accuracy"]`
-class Logs {
- public:
-  /// Errors: no result of this name.
-  double operator[](const std::string& name) const;
-  const std::vector<std::pair<std::string, double>>& entries() const { return entries_; }
-  void add(std::string name, double value) { entries_.emplace_back(std::move(name), value); }
-
- private:
-  std::vector<std::pair<std::string, double>> entries_;
-};
-
-/// `loss: 0.4212 - accuracy: 0.8731`.
-std::ostream& operator<<(std::ostream& out, const Logs& logs);
-
-/// What fit has seen.
-struct History {
-  std::vector<Logs> epochs;        ///< with "val_loss" and so on where there is validation
-  std::vector<float> step_losses;  ///< before each step's update
-  /// One result over the epochs. Errors: no result of this name.
-  std::vector<double> operator[](const std::string& name) const;
 };
 
 namespace detail {
@@ -101,6 +55,7 @@ class Model : public Layer {
   using Layer::operator();
   /// One tensor in, one out; as a graph where set_mode says so.
   Tensor operator()(const Tensor& x, CallOptions options = {}, Location where = here()) const;
+  Nest operator()(const Nest& x, CallOptions options = {}, Location where = here()) const;
 
   /// The layers called directly in this model, in order.
   std::vector<Layer> layers() const;
@@ -109,16 +64,70 @@ class Model : public Layer {
   void set_mode(Mode mode) const;
   Mode mode() const;
 
-  /// Says how to train. The optimizer's state begins anew unless it is the same optimizer.
+  /// Says how to train. The optimizer's state begins anew unless it is the same optimizer. Errors: neither a
+  /// loss nor metrics.
   void compile(CompileOptions options, Location where = here()) const;
+  bool is_compiled() const;
   /// Trains on examples and targets, whose first dimension counts them. Random order and dropout follow
-  /// td::random::seed. Errors: not compiled, counts that differ or are 0, a split that leaves nothing.
-  History fit(const Tensor& x, const Tensor& y, FitOptions options = {}, Location where = here()) const;
-  /// Loss and metrics in inference, as means over all examples. Errors: not compiled with a loss or metrics.
-  Logs evaluate(const Tensor& x, const Tensor& y, EvaluateOptions options = {},
-                Location where = here()) const;
-  /// The outputs for all examples, batch by batch.
+  /// td::random::seed. Errors: not compiled, counts that differ or are 0, a split that leaves nothing, a loss
+  /// that is not finite.
+  History fit(const Nest& x, const Nest& y, FitOptions options = {}, Location where = here()) const;
+  History fit(const TrainingData& data, FitOptions options = {}, Location where = here()) const;
+  /// Loss and metrics in inference, as means over all examples. Errors: not compiled.
+  Logs evaluate(const Nest& x, const Nest& y, EvaluateOptions options = {}, Location where = here()) const;
+  Logs evaluate(const TrainingData& data, EvaluateOptions options = {}, Location where = here()) const;
+  /// The outputs for all examples, batch by batch. Errors: given one tensor, a model of several outputs.
   Tensor predict(const Tensor& x, EvaluateOptions options = {}, Location where = here()) const;
+  Nest predict(const Nest& x, EvaluateOptions options = {}, Location where = here()) const;
+  Nest predict(const TrainingData& data, EvaluateOptions options = {}, Location where = here()) const;
+
+  /// One step on one batch: the loss before its update, and the metrics of this batch alone.
+  Logs train_on_batch(const Nest& x, const Nest& y, const Nest& sample_weight = {},
+                      Location where = here()) const;
+  /// The same measures without an update.
+  Logs test_on_batch(const Nest& x, const Nest& y, const Nest& sample_weight = {},
+                     Location where = here()) const;
+  /// What predict gives for one batch.
+  Nest predict_on_batch(const Nest& x, Location where = here()) const;
+
+  /// Ends the fit, the evaluation or the prediction in progress after the present batch. From callbacks.
+  void stop_training() const;
+  void stop_evaluating() const;
+  void stop_predicting() const;
+
+  // A class derived from Model may override the following; they are traced like any function, and copies of
+  // the object must not lose what they need. The options of compile take functions for the same purpose.
+
+  /// One step of training. Its results are shown and stand in the history; see track_loss and
+  /// compute_metrics for those of the base.
+  virtual StepResults train_step(const Batch& batch) const;
+  /// One step of evaluation.
+  virtual StepResults test_step(const Batch& batch) const;
+  /// One step of prediction.
+  virtual Nest predict_step(const Nest& x) const;
+  /// The scalar that training makes small: the losses of the outputs with their weights, and what layers
+  /// added.
+  virtual Tensor compute_loss(const Batch& batch, const Nest& predictions, bool training) const;
+
+  // What steps are written with.
+
+  /// The outputs for a batch, in training or in inference.
+  Nest outputs_for(const Nest& x, bool training) const;
+  /// Moves the trainable variables by the gradients of a loss that `tape` has watched; nothing when all are
+  /// frozen.
+  void minimize(const Tensor& loss, GradientTape& tape) const;
+  /// Takes a batch's loss into the mean that is reported as "loss".
+  void track_loss(const Tensor& loss, const Batch& batch) const;
+  /// Takes a batch into the compiled metrics; the results of all so far, "loss" first.
+  StepResults compute_metrics(const Batch& batch, const Nest& predictions) const;
+  /// The optimizer of compile. Errors: not compiled with one.
+  const Optimizer& optimizer() const;
+
+  Model(const Model&) = default;
+  Model(Model&&) = default;
+  Model& operator=(const Model&) = default;
+  Model& operator=(Model&&) = default;
+  virtual ~Model() = default;
 
  protected:
   Model(const char* kind, std::string name, Location where, std::shared_ptr<detail::LayerBody> body);

@@ -1,0 +1,66 @@
+#pragma once
+// Callback: what is called while a model trains, evaluates or predicts.
+
+#include <cstdint>
+#include <optional>
+
+#include "tandem/nn/logs.h"
+#include "tandem/nn/model.h"
+
+namespace tandem::nn {
+
+/// What a loop is about to do.
+struct LoopInfo {
+  int64_t epochs = 1;         ///< of fit
+  int64_t initial_epoch = 0;  ///< of fit
+  int64_t steps = -1;         ///< batches an epoch, or in all; -1 where nobody knows
+};
+
+/// A base for classes that follow a loop. Override what is of interest, and give it in the options of fit,
+/// evaluate or predict:
+///
+///     struct Printer : nn::Callback {
+///       void on_epoch_end(int64_t epoch, nn::Logs& logs) override {
+///         std::cout << epoch << ": " << logs << '\n';
+///         if (logs["loss"] < 0.1) model().stop_training();
+///       }
+///     };
+///     model.fit(x, y, {.epochs = 100, .callbacks = {std::make_shared<Printer>()}});
+///
+/// Logs are empty at begins; they hold loss and metrics at the end of a batch, the val_ ones too at the end
+/// of an epoch. What a callback adds to them, later callbacks and the history see. Epochs and batches are
+/// counted from 0; with steps_per_execution the batch is the first of its group at begins, the last at ends.
+/// An exception ends the loop at once.
+class Callback {
+ public:
+  virtual ~Callback();
+
+  virtual void on_train_begin(Logs& logs);
+  virtual void on_train_end(Logs& logs);
+  virtual void on_epoch_begin(int64_t epoch, Logs& logs);
+  virtual void on_epoch_end(int64_t epoch, Logs& logs);
+  virtual void on_train_batch_begin(int64_t batch, Logs& logs);
+  virtual void on_train_batch_end(int64_t batch, Logs& logs);
+  /// Evaluation, by itself or as validation inside fit.
+  virtual void on_test_begin(Logs& logs);
+  virtual void on_test_end(Logs& logs);
+  virtual void on_test_batch_begin(int64_t batch, Logs& logs);
+  virtual void on_test_batch_end(int64_t batch, Logs& logs);
+  virtual void on_predict_begin(Logs& logs);
+  virtual void on_predict_end(Logs& logs);
+  virtual void on_predict_batch_begin(int64_t batch, Logs& logs);
+  /// `logs.outputs()` is what the model gave.
+  virtual void on_predict_batch_end(int64_t batch, Logs& logs);
+
+  /// The model at work. Errors: outside of a loop that has begun.
+  const Model& model() const;
+  const LoopInfo& info() const { return info_; }
+  // Called by the loops, before their begin.
+  void attach(const Model& model, const LoopInfo& info);
+
+ private:
+  std::optional<Model> model_;
+  LoopInfo info_;
+};
+
+}  // namespace tandem::nn

@@ -1,0 +1,34 @@
+#include "tandem/nn/callback.h"
+
+#include "core/check.h"
+
+namespace tandem::nn {
+
+Callback::~Callback() = default;
+void Callback::on_train_begin(Logs&) {}
+void Callback::on_train_end(Logs&) {}
+void Callback::on_epoch_begin(int64_t, Logs&) {}
+void Callback::on_epoch_end(int64_t, Logs&) {}
+void Callback::on_train_batch_begin(int64_t, Logs&) {}
+void Callback::on_train_batch_end(int64_t, Logs&) {}
+void Callback::on_test_begin(Logs&) {}
+void Callback::on_test_end(Logs&) {}
+void Callback::on_test_batch_begin(int64_t, Logs&) {}
+void Callback::on_test_batch_end(int64_t, Logs&) {}
+void Callback::on_predict_begin(Logs&) {}
+void Callback::on_predict_end(Logs&) {}
+void Callback::on_predict_batch_begin(int64_t, Logs&) {}
+void Callback::on_predict_batch_end(int64_t, Logs&) {}
+
+const Model& Callback::model() const {
+  TD_CHECK(model_.has_value(),
+           "the callback has no model yet; it gets one when fit, evaluate or predict begin");
+  return *model_;
+}
+
+void Callback::attach(const Model& model, const LoopInfo& info) {
+  model_ = model;
+  info_ = info;
+}
+
+}  // namespace tandem::nn

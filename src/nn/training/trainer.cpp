@@ -1,0 +1,174 @@
+#include "nn/training/trainer.h"
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "nn/layer_call.h"
+#include "nn/module_state.h"
+
+namespace tandem::nn::detail {
+
+namespace {
+
+// The model whose step runs on this thread, and the loss that it has told. A graph's body finds its model
+// here: graphs outlive the object that they were traced with.
+struct RunningStep {
+  const Model* model;
+  std::optional<Tensor> loss;
+};
+thread_local RunningStep* running_step = nullptr;
+
+class StepScope {
+ public:
+  explicit StepScope(const Model& model) : step_{&model, {}}, outer_(running_step) { running_step = &step_; }
+  ~StepScope() { running_step = outer_; }
+  StepScope(const StepScope&) = delete;
+  StepScope& operator=(const StepScope&) = delete;
+
+ private:
+  RunningStep step_;
+  RunningStep* outer_;
+};
+
+StepOutput run_step(const Batch& batch, bool training) {
+  const TrainingScope scope(training);
+  const Model& model = *running_step->model;
+  running_step->loss.reset();
+  StepOutput output;
+  output.results = training ? model.train_step(batch) : model.test_step(batch);
+  output.loss = running_step->loss;
+  if (!output.loss)
+    for (const auto& [name, value] : output.results)
+      if (name == "loss") output.loss = value;
+  return output;
+}
+
+Nest run_predict_step(const Nest& x) {
+  const TrainingScope scope(false);
+  return running_step->model->predict_step(x);
+}
+
+}  // namespace
+
+void Trainer::forget_graphs() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  forward_.reset();
+  forward_nest_.reset();
+  predict_.reset();
+  train_.reset();
+  test_.reset();
+}
+
+void Trainer::compile(CompileOptions options, Location where) {
+  auto compiled = std::make_shared<const Compiled>(std::move(options), where);
+  const std::lock_guard<std::mutex> lock(mutex_);
+  compiled_ = std::move(compiled);
+  train_.reset();
+  test_.reset();
+}
+
+bool Trainer::is_compiled() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return compiled_ != nullptr;
+}
+
+std::shared_ptr<const Compiled> Trainer::compiled() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  TD_CHECK(compiled_ != nullptr, "the model is not compiled; call compile() first");
+  return compiled_;
+}
+
+void Trainer::note_loss(const Tensor& loss) {
+  if (running_step != nullptr) running_step->loss = loss;
+}
+
+void Trainer::check_trainable(const Model& model) {
+  const std::vector<Variable> now = model.trainable_variables();
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!train_) return;
+  const bool same = now.size() == traced_trainable_.size() &&
+                    std::equal(now.begin(), now.end(), traced_trainable_.begin(),
+                               [](const Variable& a, const Variable& b) { return a.is(b); });
+  if (!same) train_.reset();
+}
+
+template <class F, class Make>
+F Trainer::made(std::optional<F>& graph, const Model& model, const Make& make) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const std::type_index own(typeid(model));
+  if (traced_class_ != own) {
+    train_.reset();
+    test_.reset();
+    predict_.reset();
+    traced_class_ = own;
+  }
+  if (!graph) graph = make();
+  return *graph;
+}
+
+Tensor Trainer::forward(const Model& model, const Tensor& x, Location where) {
+  const Function<Tensor(Tensor)> graph = [&] {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!forward_) forward_ = function(Layer(model));
+    return *forward_;
+  }();
+  return graph(x, where);
+}
+
+Nest Trainer::forward_nest(const Model& model, const Nest& x, Location where) {
+  const Function<Nest(Nest)> graph = [&] {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!forward_nest_)
+      forward_nest_.emplace(
+          [layer = Layer(model)](const Nest& inputs) { return layer(inputs, {}, layer.state()->where); });
+    return *forward_nest_;
+  }();
+  return graph(x, where);
+}
+
+StepOutput Trainer::train(const Model& model, const Batch& batch, Location where) {
+  const StepScope scope(model);
+  if (mode() == Mode::eager) return run_step(batch, true);
+  bool is_new = false;
+  const auto graph = made(train_, model, [&] {
+    is_new = true;
+    return Function<StepOutput(Batch)>([](const Batch& b) { return run_step(b, true); },
+                                       {.name = "training step"});
+  });
+  StepOutput output = graph(batch, where);
+  if (is_new) {
+    // Only now: the first step builds what had no variables yet.
+    std::vector<Variable> trainable = model.trainable_variables();
+    const std::lock_guard<std::mutex> lock(mutex_);
+    traced_trainable_ = std::move(trainable);
+  }
+  return output;
+}
+
+StepOutput Trainer::test(const Model& model, const Batch& batch, Location where) {
+  const StepScope scope(model);
+  if (mode() == Mode::eager) return run_step(batch, false);
+  return made(test_, model, [] {
+    return Function<StepOutput(Batch)>([](const Batch& b) { return run_step(b, false); },
+                                       {.name = "evaluation step"});
+  })(batch, where);
+}
+
+Nest Trainer::predict(const Model& model, const Nest& x, Location where) {
+  const StepScope scope(model);
+  if (mode() == Mode::eager) return run_predict_step(x);
+  return made(predict_, model,
+              [] { return Function<Nest(Nest)>(run_predict_step, {.name = "prediction step"}); })(x, where);
+}
+
+bool Trainer::predicts_plainly(const Model& model) {
+  return typeid(model) == typeid(Model) || typeid(model) == typeid(Sequential);
+}
+
+Tensor Trainer::predict_plainly(const Model& model, const Tensor& x, Location where) {
+  const TrainingScope inference(false);
+  if (mode() == Mode::eager) return Layer(model)(x, {}, where);
+  return forward(model, x, where);
+}
+
+}  // namespace tandem::nn::detail

@@ -1,0 +1,63 @@
+#pragma once
+// What copies of a Model share: how it is compiled, its steps as graphs, and whether a loop should end.
+
+#include <atomic>
+#include <mutex>
+#include <typeindex>
+
+#include "nn/training/compiled.h"
+#include "tandem/function.h"
+#include "tandem/nn/model.h"
+
+namespace tandem::nn::detail {
+
+/// What one step gives. The loss is that of this batch alone.
+struct StepOutput {
+  std::optional<Tensor> loss;
+  StepResults results;
+  static constexpr auto fields() { return std::tuple{&StepOutput::loss, &StepOutput::results}; }
+};
+
+class Trainer {
+ public:
+  Mode mode() const { return mode_.load(std::memory_order_relaxed); }
+  void set_mode(Mode mode) { mode_ = mode; }
+
+  void forget_graphs();
+  void compile(CompileOptions options, Location where);
+  bool is_compiled() const;
+  /// Errors: not compiled.
+  std::shared_ptr<const Compiled> compiled() const;
+
+  /// A model called on one tensor, or on a structure, as a graph.
+  Tensor forward(const Model& model, const Tensor& x, Location where);
+  Nest forward_nest(const Model& model, const Nest& x, Location where);
+  /// Steps in the model's mode.
+  StepOutput train(const Model& model, const Batch& batch, Location where);
+  StepOutput test(const Model& model, const Batch& batch, Location where);
+  Nest predict(const Model& model, const Nest& x, Location where);
+  /// The same for one tensor in and out, without a structure. For models whose predict_step is the base's.
+  Tensor predict_plainly(const Model& model, const Tensor& x, Location where);
+  static bool predicts_plainly(const Model& model);
+  /// Before train(): forgets a graph that was traced with other trainable variables.
+  void check_trainable(const Model& model);
+  /// The loss of the step that runs on this thread.
+  static void note_loss(const Tensor& loss);
+
+  std::atomic<bool> stop_training = false, stop_evaluating = false, stop_predicting = false;
+
+ private:
+  template <class F, class Make>
+  F made(std::optional<F>& graph, const Model& model, const Make& make);
+
+  std::atomic<Mode> mode_ = Mode::automatic;
+  mutable std::mutex mutex_;
+  std::shared_ptr<const Compiled> compiled_;
+  std::optional<Function<Tensor(Tensor)>> forward_;
+  std::optional<Function<Nest(Nest)>> forward_nest_, predict_;
+  std::optional<Function<StepOutput(Batch)>> train_, test_;
+  std::optional<std::type_index> traced_class_;  ///< whose steps the graphs hold
+  std::vector<Variable> traced_trainable_;
+};
+
+}  // namespace tandem::nn::detail
