@@ -74,6 +74,18 @@ std::vector<Layer> FunctionalBody::layers() const {
   return result;
 }
 
+std::vector<std::string> FunctionalBody::output_names() const {
+  std::vector<std::string> names;
+  for (const Value& v : outputs_.flatten()) {
+    const std::string base = v.name();
+    std::string name = base;
+    for (int i = 1; std::find(names.begin(), names.end(), name) != names.end(); ++i)
+      name = base + '_' + std::to_string(i);
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
 std::vector<Tensor> FunctionalBody::run(std::vector<Tensor> inputs) const {
   std::vector<Tensor> values = std::move(inputs);
   values.resize(static_cast<size_t>(slot_count_));

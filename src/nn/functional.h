@@ -19,6 +19,7 @@ class FunctionalBody final : public LayerBody {
 
   /// In order of their first call, each once.
   std::vector<Layer> layers() const override;
+  std::vector<std::string> output_names() const override;
   const Values& inputs() const { return inputs_; }
   const Values& outputs() const { return outputs_; }
 

@@ -76,7 +76,7 @@ class EpochReader {
   std::unique_ptr<BatchSource> source_;
   std::optional<int64_t> steps_;
   int64_t first_pass_, pass_;  ///< the pass that begins next
-  int64_t done_ = 0;  ///< batches of this epoch
+  int64_t done_ = 0;           ///< batches of this epoch
   bool in_pass_ = false, pass_began_in_epoch_ = false, any_batch_ = false, warned_ = false;
 };
 
