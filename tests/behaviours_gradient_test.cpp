@@ -140,6 +140,24 @@ TEST(Behaviour, G_07_OneTensorForTwoParameters) {
   }
 }
 
+TEST(Behaviour, G_07_OneTensorForTwoParametersOfSizesThatVaryApart) {
+  auto f = td::function([](td::Tensor a, td::Tensor b) {
+    return td::sum(a * a) + td::sum(b * b * 0.3f) + td::sum(td::sin(a)) + td::sum(b * td::exp(b));
+  });
+  f(td::ones({2}), td::ones({3}));
+  f(td::ones({4}), td::ones({5}));
+  const td::Tensor x = td::random::normal({60});
+  td::Tensor gradients[2];
+  for (int mode = 0; mode < 2; ++mode) {
+    td::GradientTape tape;
+    tape.watch(x);
+    const td::Tensor y = mode ? f(x, x) : f.body()(x, x);
+    gradients[mode] = tape.gradient(y, x);
+  }
+  EXPECT_EQ(f.trace_count(), 2);
+  EXPECT_EQ(gradients[0].to_vector<float>(), gradients[1].to_vector<float>()) << "added up in another order";
+}
+
 TEST(Behaviour, G_08_TrainableVariablesAreWatched) {
   const td::Variable w(3.f), fixed(2.f, {.trainable = false});
   {

@@ -1,10 +1,10 @@
 #include "function/structured_call.h"
 
-#include "function/differentiate.h"
-
 #include <algorithm>
 #include <optional>
 
+#include "function/differentiate.h"
+#include "function/trace_mode.h"
 #include "ops/dispatch.h"
 #include "ops/graph_ops.h"
 #include "ops/variable_impl.h"
@@ -173,25 +173,28 @@ std::shared_ptr<StructuredCall> StructuredCall::merged_for(const std::vector<int
   const std::lock_guard<std::mutex> lock(mutex_);
   std::shared_ptr<StructuredCall>& merged = merged_[first];
   if (merged) return merged;
-  Graph graph = recorded_;
-  std::vector<bool> keep(graph.nodes.size(), true);
-  std::vector<int32_t> inputs;
+  // Recorded again with one argument for each tensor: sizes that were apart may be one now.
+  TraceMode trace;
+  const ModeScope scope(&trace);
+  trace.graph.next_symbol = recorded_.next_symbol;
+  std::vector<Tensor> inputs(first.size());
   for (size_t i = 0; i < first.size(); ++i) {
-    if (first[i] == static_cast<int>(i)) {
-      inputs.push_back(graph.inputs[i]);
+    if (first[i] != static_cast<int>(i)) {
+      inputs[i] = inputs[static_cast<size_t>(first[i])];
       continue;
     }
-    graph.replace_uses({graph.inputs[i], 0}, {graph.inputs[static_cast<size_t>(first[i])], 0});
-    keep[static_cast<size_t>(graph.inputs[i])] = false;
+    const Node& n = recorded_.node(recorded_.inputs[i]);
+    Spec spec = n.outputs[0];
+    for (size_t k = i + 1; k < first.size(); ++k) {
+      if (first[k] != static_cast<int>(i)) continue;
+      const Shape& other = recorded_.spec({recorded_.inputs[k], 0}).shape;
+      for (int d = 0; d < spec.shape.rank(); ++d) spec.shape[d] = std::max(spec.shape[d], other[d]);
+    }
+    inputs[i] = trace.add_input(n.name, spec);
   }
-  graph.inputs = inputs;
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    Node& n = graph.node(inputs[i]);
-    InputAttributes a = n.attributes.as<InputAttributes>();
-    a.index = static_cast<int64_t>(i);
-    n.attributes = AttributeBox(attribute_type<InputAttributes>, &a);
-  }
-  graph.compact(keep);
+  for (const Tensor& t : replay_outputs(recorded_, inputs))
+    trace.graph.outputs.push_back(t.defined() ? trace.value_of(t, {}) : ValueRef{});
+  Graph graph = std::move(trace.graph);
   return merged = std::make_shared<StructuredCall>(std::move(graph), options_);
 }
 
@@ -205,9 +208,7 @@ std::unique_ptr<Backward> StructuredCall::apply_recording(std::span<const Tensor
   for (size_t i = 0; i < inputs.size(); ++i) {
     size_t same = i;
     for (size_t k = 0; k < i && same == i; ++k)
-      if (needed[i] && inputs[k].impl() == inputs[i].impl() &&
-          recorded_.spec({recorded_.inputs[k], 0}) == recorded_.spec({recorded_.inputs[i], 0}))
-        same = k;
+      if (needed[i] && inputs[k].impl() == inputs[i].impl()) same = k;
     first.push_back(static_cast<int>(same));
     if (same == i) places.push_back(i);
   }
