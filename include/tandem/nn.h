@@ -10,6 +10,7 @@
 #include "tandem/nn/loss.h"
 #include "tandem/nn/losses.h"
 #include "tandem/nn/metric.h"
+#include "tandem/nn/metrics.h"
 #include "tandem/nn/model.h"
 #include "tandem/nn/module.h"
 #include "tandem/nn/optimizer.h"

@@ -26,6 +26,22 @@ void check_defined(const Tensor& predictions, const Tensor& targets) {
   TD_CHECK(targets.defined(), "the targets are an empty tensor handle");
 }
 
+Pair aligned(const Tensor& predictions, const Tensor& targets) {
+  check_defined(predictions, targets);
+  Pair r{predictions, targets};
+  if (!is_floating(r.p.dtype())) r.p = cast(r.p, DType::f32);
+  if (r.p.rank() == r.t.rank() + 1 && r.p.shape().back() == 1) r.t = unsqueeze(r.t, {-1});
+  if (r.t.rank() == r.p.rank() + 1 && r.t.shape().back() == 1) r.p = unsqueeze(r.p, {-1});
+  TD_CHECK(r.p.rank() >= 1 && fits(r.p.shape(), r.t.shape()),
+           "predictions of shape {} and targets of shape {} differ", predictions.shape(), targets.shape());
+  if (r.t.dtype() != r.p.dtype()) r.t = cast(r.t, r.p.dtype());
+  return r;
+}
+
+Tensor mean_over(const Tensor& values, int axis) {
+  return values.rank() == 1 ? values : mean(values, {axis});
+}
+
 Tensor checked_labels(const Tensor& predictions, Tensor labels) {
   check_defined(predictions, labels);
   TD_CHECK(predictions.rank() >= 1, "the predictions are a scalar; expected (..., classes)");

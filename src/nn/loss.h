@@ -30,6 +30,14 @@ std::string loss_names();
 bool fits(const Shape& a, const Shape& b);
 Shape without_last(Shape shape);
 void check_defined(const Tensor& predictions, const Tensor& targets);
+/// Floating predictions, and targets of their dtype and shape.
+struct Pair {
+  Tensor p, t;
+};
+/// A missing last dimension of size 1 is put in on either side. Errors: shapes that differ.
+Pair aligned(const Tensor& predictions, const Tensor& targets);
+/// The mean over an axis; of (batch) every number is an example's.
+Tensor mean_over(const Tensor& values, int axis = -1);
 /// The labels as int64, one for each row of the predictions. Errors: other shapes and dtypes.
 Tensor checked_labels(const Tensor& predictions, Tensor labels);
 /// Weights or a mask in as many dimensions as the values. Errors: shapes that do not fit.

@@ -12,35 +12,13 @@ namespace tandem::nn {
 
 namespace {
 
+using detail::aligned;
 using detail::at_line;
 using detail::check_defined;
-using detail::fits;
-using detail::without_last;
+using detail::mean_over;
 
 /// What Keras adds to keep divisions and logarithms away from their poles.
 constexpr double epsilon = 1e-7;
-
-/// Floating predictions, and targets of their dtype and shape.
-struct Pair {
-  Tensor p, t;
-};
-
-Pair aligned(const Tensor& predictions, const Tensor& targets) {
-  check_defined(predictions, targets);
-  Pair r{predictions, targets};
-  if (!is_floating(r.p.dtype())) r.p = cast(r.p, DType::f32);
-  if (r.p.rank() == r.t.rank() + 1 && r.p.shape().back() == 1) r.t = unsqueeze(r.t, {-1});
-  if (r.t.rank() == r.p.rank() + 1 && r.t.shape().back() == 1) r.p = unsqueeze(r.p, {-1});
-  TD_CHECK(r.p.rank() >= 1 && fits(r.p.shape(), r.t.shape()),
-           "predictions of shape {} and targets of shape {} differ", predictions.shape(), targets.shape());
-  if (r.t.dtype() != r.p.dtype()) r.t = cast(r.t, r.p.dtype());
-  return r;
-}
-
-/// The mean over an axis; of (batch) every number is an example's.
-Tensor mean_over(const Tensor& values, int axis = -1) {
-  return values.rank() == 1 ? values : mean(values, {axis});
-}
 
 Tensor clipped(const Tensor& probabilities) { return clip(probabilities, epsilon, 1 - epsilon); }
 

@@ -3,6 +3,7 @@
 #include "core/check.h"
 #include "nn/layer_call.h"
 #include "nn/loss.h"
+#include "nn/metric_bodies.h"
 #include "nn/names.h"
 #include "tandem/ops.h"
 
@@ -17,33 +18,6 @@ using detail::without_last;
 Tensor same_side(const Tensor& predictions, const Tensor& targets) {
   return cast((predictions > 0.5) == (cast(targets, predictions.dtype()) > 0.5), DType::f32);
 }
-
-Tensor quotient(const Tensor& sum, const Tensor& count) {
-  return where(count == 0, 0, sum / where(count == 0, 1, count));
-}
-
-/// The mean of what it is given in place of predictions.
-class MeanBody final : public MetricBody {
- public:
-  explicit MeanBody(std::string name) : MetricBody(std::move(name)) {}
-  bool is_builtin() const override { return true; }
-
-  void update(const Tensor& values, const Tensor&, const Tensor& weights) override {
-    const Tensor v = cast(values, DType::f64);
-    if (!weights.defined()) {
-      total_.assign_add(sum(v));
-      count_.assign_add(cast(size_of(v), DType::f64));
-      return;
-    }
-    const Tensor w = cast(detail::fitted_to("weights", weights, values), DType::f64);
-    total_.assign_add(sum(v * w));
-    count_.assign_add(sum(w.shape() == v.shape() ? w : expand(w, shape_of(v))));
-  }
-  Tensor result() override { return quotient(total_, count_); }
-
- private:
-  Variable total_ = state("total"), count_ = state("count");
-};
 
 /// Weights that are zero where the mask is.
 Tensor weights_of(const Tensor& weights, const Tensor& mask) {
@@ -77,7 +51,34 @@ Tensor accuracy(const Tensor& predictions, const Tensor& targets, Location where
                          [&] { return mean(correct_predictions(predictions, targets, where)); });
 }
 
-// ---- MetricBody
+// ---- bodies
+
+namespace detail {
+
+Tensor quotient(const Tensor& sum, const Tensor& count) {
+  return where(count == 0, 0, sum / where(count == 0, 1, count));
+}
+
+Tensor full_weights(const Tensor& weights, const Tensor& values) {
+  if (!weights.defined()) return ones(shape_of(values), DType::f64);
+  const Tensor w = cast(fitted_to("weights", weights, values), DType::f64);
+  return w.shape() == values.shape() ? w : expand(w, shape_of(values));
+}
+
+void MeanBody::update(const Tensor& values, const Tensor&, const Tensor& weights) {
+  const Tensor v = cast(values, DType::f64);
+  if (weights.defined()) {
+    const Tensor w = full_weights(weights, v);
+    total_.assign_add(sum(v * w));
+    count_.assign_add(sum(w));
+  } else {
+    total_.assign_add(sum(v));
+    count_.assign_add(cast(size_of(v), DType::f64));
+  }
+}
+Tensor MeanBody::result() { return quotient(total_, count_); }
+
+}  // namespace detail
 
 Variable MetricBody::state(const std::string& name, const Shape& shape, DType dtype) {
   const std::function<Tensor()> zero = [&] { return zeros(shape, dtype); };
@@ -91,19 +92,24 @@ void MetricBody::reset() {
 
 // ---- Metric
 
-Metric::Metric(const std::string& name, Location where) : name_(name) {
+Metric::Metric(const std::string& name, Location where) {
   if (name == "accuracy" || name == "acc") {
-    values_ = detail::builtin_loss(correct_predictions, name);
+    *this = Metric(detail::builtin_loss(correct_predictions, name));
+  } else if (std::optional<Metric> found = detail::find_metric(name)) {
+    *this = *found;
   } else if (detail::find_loss(name)) {
-    values_ = Loss(name, where);
+    *this = Metric(Loss(name, where));
   } else {
-    detail::refuse_name("metric", name, "accuracy, acc, " + detail::loss_names(), where);
+    detail::refuse_name("metric", name,
+                        "accuracy (acc), " + detail::metric_names() + ", " + detail::loss_names(), where);
   }
-  body_ = std::make_shared<MeanBody>(name_);
+  name_ = name;
 }
 
-Metric::Metric(const Loss& loss)
-    : values_(loss), body_(std::make_shared<MeanBody>(loss.name())), name_(loss.name()) {}
+Metric::Metric(const Loss& loss) : Metric(loss, std::make_shared<detail::MeanBody>(loss.name())) {}
+
+Metric::Metric(const Loss& values, std::shared_ptr<MetricBody> body)
+    : values_(values), body_(std::move(body)), name_(body_->name()) {}
 
 Metric::Metric(std::shared_ptr<MetricBody> body, std::string name)
     : body_(std::move(body)), name_(std::move(name)) {
@@ -117,7 +123,10 @@ void Metric::update(const Tensor& predictions, const Tensor& targets, const Tens
     if (values_.defined()) values = values_.values(predictions, targets, where);
     std::optional<CallSite> site;
     if (body_->is_builtin()) site.emplace(where);
-    body_->update(values_.defined() ? values : predictions, targets, weights_of(weights, mask));
+    Tensor counts = weights_of(weights, mask);
+    if (values_.defined() && values_.body()->mask)
+      counts = weights_of(counts, values_.body()->mask(predictions, targets));
+    body_->update(values_.defined() ? values : predictions, targets, counts);
   });
 }
 

@@ -71,6 +71,7 @@ class Loss {
 
   // For Tandem's own losses.
   explicit Loss(std::shared_ptr<const detail::LossBody> body) : body_(std::move(body)) {}
+  const std::shared_ptr<const detail::LossBody>& body() const { return body_; }
 
  private:
   std::shared_ptr<const detail::LossBody> body_;

@@ -66,8 +66,9 @@ class MetricBody {
 ///     for (const auto& [x, y] : batches) accuracy.update(model(x), y);
 ///     std::cout << accuracy.value();
 ///
-/// Names: accuracy (acc), which chooses by the shapes as correct_predictions does, and those of the losses.
-/// Errors: an unknown name.
+/// Names: accuracy (acc), which chooses by the shapes as correct_predictions does; those of the classes in
+/// metrics.h that need no argument, "f1_score" or "F1Score"; rmse, r2; those of the losses, of which
+/// cosine_similarity is not negated here. Errors: an unknown name.
 class Metric {
  public:
   Metric(const char* name, Location where = here()) : Metric(std::string(name), where) {}
@@ -80,6 +81,8 @@ class Metric {
       : Metric(Loss(std::move(function), {.name = std::move(name)})) {}
   /// A metric of one's own. `name` overrides the body's.
   explicit Metric(std::shared_ptr<MetricBody> body, std::string name = {});
+  /// Whose body takes in the loss's values.
+  Metric(const Loss& values, std::shared_ptr<MetricBody> body);
 
   /// As the user spelled it.
   const std::string& name() const { return name_; }
