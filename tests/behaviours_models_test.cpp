@@ -210,3 +210,102 @@ TEST(Behaviour, T_16_MasksFlowThroughModels) {
   EXPECT_EQ(floats(mean(given)), (Floats{2, 4}));
   EXPECT_FALSE(nn::mask_of(x).defined());
 }
+
+TEST(Behaviour, T_17_WeightsAsLists) {
+  const nn::Sequential model({nn::Input({3}), nn::Dense(2, "relu"), nn::Dense(1)});
+  const Tensors weights = model.get_weights();
+  ASSERT_EQ(weights.size(), 4u);
+  Tensors others = weights;
+  for (td::Tensor& w : others) w = w + 1.f;
+  model.set_weights(others);
+  for (size_t i = 0; i < 4; ++i) EXPECT_TRUE(same_bits(model.get_weights()[i], others[i]));
+  EXPECT_ERROR(
+      model.set_weights({weights[0], weights[1]}),
+      "set_weights: 2 tensors were given for 4 variables; the first without one is \"dense_1/kernel\" of "
+      "shape (2, 1) (behaviours_models_test.cpp:LINE)");
+  EXPECT_ERROR(
+      model.set_weights({weights[0], weights[1], weights[2], weights[3], weights[0]}),
+      "set_weights: 5 tensors were given for 4 variables; the first without a variable has shape (3, 2) "
+      "(behaviours_models_test.cpp:LINE)");
+  EXPECT_ERROR(
+      model.set_weights({weights[0], weights[0], weights[2], weights[3]}),
+      "set_weights: \"dense/bias\" has shape (2,) and was given (3, 2) (behaviours_models_test.cpp:LINE)");
+  EXPECT_TRUE(same_bits(model.get_weights()[0], others[0]));  // a refused list changes nothing
+}
+
+TEST(Behaviour, T_17_ClonesShareNothing) {
+  struct Net : nn::Module {
+    nn::Dense first = member("first", nn::Dense(3, "relu"));
+    nn::Dense again = first;
+    nn::Layer inner = member("inner", nn::Layer(nn::Sequential({nn::Dense(3), nn::Activation("tanh")})));
+    td::Tensor operator()(const td::Tensor& x) const {
+      return inner(again(first(x))) * parameter("scale", {1}, "ones");
+    }
+  };
+  const td::Tensor x = {{1.f, 2.f, 3.f}};
+  const nn::Dense shared(3);
+  const nn::Value input = nn::Input({3});
+  const nn::Value twice = shared(nn::Activation("relu")(shared(input)));
+  const nn::Model functional(input, nn::Dense(2)(twice));
+  const nn::Sequential sequential({nn::Input({3}), shared, nn::Sequential({nn::Dense(3)}), shared});
+  const auto check = [&](const auto& model) {
+    const td::Tensor before = model(x);
+    const auto copy = nn::clone(model);
+    const auto names = model.named_parameters(), copied = copy.named_parameters();
+    ASSERT_EQ(names.size(), copied.size());
+    for (size_t i = 0; i < names.size(); ++i) {
+      EXPECT_EQ(names[i].first, copied[i].first);
+      EXPECT_EQ(names[i].second.shape(), copied[i].second.shape());
+      EXPECT_FALSE(names[i].second.is(copied[i].second));
+    }
+    EXPECT_FALSE(same_bits(copy(x), before));  // begun anew
+    copy.set_weights(model.get_weights());
+    in_both_modes([&](const Tensors& t) { return Tensors{copy(t[0])}; }, {x});
+    EXPECT_TRUE(same_bits(copy(x), before));
+    for (const td::Variable& v : copy.variables()) v.assign(v.value() * 0.f);
+    EXPECT_TRUE(same_bits(model(x), before));
+  };
+  check(functional);
+  check(sequential);
+  Net net;
+  net(x);
+  EXPECT_EQ(net.parameter_count(), 25);
+  check(net);
+  check(nn::Model(net));
+}
+
+TEST(Models, DtypePoliciesMixPrecisions) {
+  for (const td::DType compute : {td::bfloat16, td::float16}) {
+    const bool short_float = compute == td::float16;
+    const nn::DTypePolicy policy(short_float ? "mixed_float16" : "mixed_bfloat16");
+    nn::set_dtype_policy(policy);
+    struct Scale : nn::Module {
+      td::Tensor operator()(const td::Tensor& x) const { return x * parameter("scale", {1}, "ones"); }
+    };
+    const nn::Dense last(2);
+    last.set_dtype_policy("float32");
+    const nn::Sequential model({nn::Dense(4, "relu"), Scale(), last});
+    const nn::Sequential body({nn::Dense(4, "relu"), Scale()});
+    nn::set_dtype_policy({});
+    EXPECT_EQ(body.layers()[0].dtype_policy()->name(), policy.name());
+    const td::Tensor x = {{1.f, 2.f}, {-3.f, 0.5f}};
+    const auto step = [&](const Tensors& t) {
+      td::GradientTape tape;
+      const td::Tensor y = model(t[0]);
+      const td::Tensor loss = td::sum(y * y);
+      Tensors results = tape.gradient(loss, model.trainable_variables());
+      results.push_back(y);
+      return results;
+    };
+    model(x);
+    const Tensors results = in_both_modes(step, {x});
+    EXPECT_EQ(results.back().dtype(), td::float32);
+    EXPECT_EQ(body(x).dtype(), compute);
+    for (const td::Variable& v : model.variables()) EXPECT_EQ(v.dtype(), td::float32);
+    for (const td::Tensor& g : results) EXPECT_EQ(g.dtype(), td::float32);
+    EXPECT_EQ(results.size(), 6u);
+  }
+  EXPECT_ERROR(nn::DTypePolicy("mixed_float8"),
+               "dtype_policy: \"mixed_float8\" is not known; known: float32, float64, float16, bfloat16, "
+               "mixed_float16, mixed_bfloat16 (behaviours_models_test.cpp:LINE)");
+}

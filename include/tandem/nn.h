@@ -3,7 +3,9 @@
 
 #include "tandem/nn/activation.h"
 #include "tandem/nn/callback.h"
+#include "tandem/nn/clone.h"
 #include "tandem/nn/constraint.h"
+#include "tandem/nn/dtype_policy.h"
 #include "tandem/nn/initializer.h"
 #include "tandem/nn/layer.h"
 #include "tandem/nn/layers.h"

@@ -12,7 +12,7 @@ namespace {
 using detail::LayerBody;
 using detail::ModuleState;
 
-class DenseBody final : public LayerBody {
+class DenseBody : public LayerBody {
  public:
   DenseBody(int64_t units, ActivationFunction activation, DenseOptions options)
       : units_(units), activation_(std::move(activation)), options_(std::move(options)) {
@@ -59,7 +59,7 @@ class DenseBody final : public LayerBody {
   Variable kernel_, bias_;
 };
 
-class FlattenBody final : public LayerBody {
+class FlattenBody : public LayerBody {
  public:
   Tensor call(ModuleState&, const Tensor& x) override {
     const Shape& shape = x.shape();
@@ -71,7 +71,7 @@ class FlattenBody final : public LayerBody {
   }
 };
 
-class ActivationBody final : public LayerBody {
+class ActivationBody : public LayerBody {
  public:
   explicit ActivationBody(ActivationFunction function) : function_(std::move(function)) {}
   Tensor call(ModuleState&, const Tensor& x) override { return function_(x); }
@@ -84,20 +84,20 @@ class ActivationBody final : public LayerBody {
 
 Dense::Dense(int64_t units, ActivationFunction activation, DenseOptions options, Location where)
     : Layer("Dense", options.name, where,
-            std::make_shared<DenseBody>(units, std::move(activation), options)) {}
+            detail::make_body<DenseBody>(units, std::move(activation), options)) {}
 
 Flatten::Flatten(LayerOptions options, Location where)
-    : Layer("Flatten", options.name, where, std::make_shared<FlattenBody>()) {}
+    : Layer("Flatten", options.name, where, detail::make_body<FlattenBody>()) {}
 
 Activation::Activation(ActivationFunction function, LayerOptions options, Location where)
-    : Layer("Activation", options.name, where, std::make_shared<ActivationBody>(std::move(function))) {}
+    : Layer("Activation", options.name, where, detail::make_body<ActivationBody>(std::move(function))) {}
 
 Softmax::Softmax(SoftmaxOptions options, Location where)
     : Layer("Softmax", options.name, where,
-            std::make_shared<ActivationBody>(
+            detail::make_body<ActivationBody>(
                 [axis = options.axis](const Tensor& x) { return softmax(x, axis); })) {}
 
 ReLU::ReLU(LayerOptions options, Location where)
-    : Layer("ReLU", options.name, where, std::make_shared<ActivationBody>("relu")) {}
+    : Layer("ReLU", options.name, where, detail::make_body<ActivationBody>("relu")) {}
 
 }  // namespace tandem::nn

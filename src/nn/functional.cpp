@@ -134,6 +134,45 @@ Tensor FunctionalBody::call(ModuleState&, const Tensor& x) {
                                : match_inputs(inputs_, x, warned_))[0];
 }
 
+std::shared_ptr<LayerBody> FunctionalBody::clone() const {
+  const std::vector<Value> inputs = inputs_.flatten();
+  std::map<std::pair<uint64_t, int>, Value> clones;
+  for (const Value& v : inputs) clones.emplace(std::pair(v.node()->serial, v.index()), v);
+  const auto clone_of = [&](const Value& v) { return clones.at({v.node()->serial, v.index()}); };
+  for (const auto& node : nodes_between(inputs, outputs_.flatten())) {
+    auto copy = std::make_shared<ValueNode>();
+    copy->layer = Layer(*node->layer);
+    copy->form = node->form;
+    copy->arguments = node->arguments.map(clone_of);
+    copy->options = node->options;
+    copy->outputs = node->outputs;
+    copy->where = node->where;
+    for (size_t i = 0; i < node->outputs.size(); ++i)
+      clones.emplace(std::pair(node->serial, static_cast<int>(i)), Value(copy, static_cast<int>(i)));
+  }
+  return std::make_shared<FunctionalBody>(inputs_, outputs_.map(clone_of));
+}
+
+std::shared_ptr<LayerBody> SequentialBody::clone() const {
+  auto copy = std::make_shared<SequentialBody>();
+  for (const Layer& layer : layers_) copy->layers_.emplace_back(layer);
+  copy->input = input;
+  if (input && output) {
+    // The same description with the clones in it.
+    std::vector<std::shared_ptr<const ValueNode>> nodes = nodes_between({*input}, {*output});
+    Value value = *input;
+    for (size_t i = 0; i < nodes.size(); ++i) {
+      auto node = std::make_shared<ValueNode>(*nodes[i]);
+      node->serial = ValueNode().serial;
+      node->layer = copy->layers_[i];
+      node->arguments = value;
+      value = Value(node, 0);
+    }
+    copy->output = value;
+  }
+  return copy;
+}
+
 Tensor SequentialBody::call(ModuleState&, const Tensor& x) {
   TD_CHECK(!layers_.empty(), "the model has no layers yet");
   Tensor y = input ? fit_input(*input, "", x) : x;

@@ -16,6 +16,8 @@ class FunctionalBody final : public LayerBody {
   std::vector<Tensor> call_many(ModuleState& state, const std::vector<Tensor>& inputs) override;
   Nest call_nest(ModuleState& state, const Nest& inputs) override;
   bool is_composite() const override { return true; }
+  bool autocasts() const override { return false; }
+  std::shared_ptr<LayerBody> clone() const override;
 
   /// In order of their first call, each once.
   std::vector<Layer> layers() const override;
@@ -48,6 +50,8 @@ class SequentialBody final : public LayerBody {
  public:
   Tensor call(ModuleState& state, const Tensor& x) override;
   bool is_composite() const override { return true; }
+  bool autocasts() const override { return false; }
+  std::shared_ptr<LayerBody> clone() const override;
 
   std::vector<Layer> layers() const override { return layers_; }
 

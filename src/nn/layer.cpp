@@ -6,6 +6,7 @@
 #include "core/check.h"
 #include "function/function_core.h"
 #include "function/trace_mode.h"
+#include "nn/autocast.h"
 #include "nn/layer_call.h"
 #include "nn/module_state.h"
 #include "nn/value.h"
@@ -62,6 +63,22 @@ class GivenMask {
   Tensor x_, before_;
 };
 
+// The dtype of floating inputs and parameters that a policy asks for.
+std::optional<DType> cast_dtype(const detail::LayerBody& body, const detail::ModuleState& state) {
+  const uint16_t code = state.policy.load(std::memory_order_relaxed);
+  if (code == 0 || !body.autocasts()) return {};
+  return DTypePolicy::from_code(code)->compute_dtype();
+}
+
+// The input as the layer computes; its mask goes with it.
+Tensor converted(const detail::LayerBody& body, const detail::ModuleState& state, const Tensor& x) {
+  const std::optional<DType> dtype = cast_dtype(body, state);
+  if (!dtype || !x.defined() || !is_floating(x.dtype()) || x.dtype() == *dtype) return x;
+  Tensor y = cast(x, *dtype);
+  if (const Tensor mask = mask_of(x); mask.defined()) set_mask(y, mask);
+  return y;
+}
+
 // Calls the body as `f` says, with what surrounds each call of a layer.
 template <class F>
 auto call_layer(const Layer& layer, const Tensor* first, const CallOptions& options, Location where,
@@ -76,6 +93,9 @@ auto call_layer(const Layer& layer, const Tensor* first, const CallOptions& opti
   const TrainingScope scope(training);
   std::optional<CallSite> site;
   if (!body.is_composite()) site.emplace(where);
+  std::optional<detail::AutocastScope> autocast;
+  if (const std::optional<DType> dtype = cast_dtype(body, state); dtype || detail::AutocastScope::any())
+    autocast.emplace(dtype);
   try {
     const GivenMask given(first ? *first : Tensor(), first ? options.mask : Tensor());
     return f(body, state);
@@ -106,8 +126,9 @@ void finish(const detail::LayerBody& body, detail::ModuleState& state, const Ten
 Tensor call_one(const Layer& layer, const Tensor& x, const CallOptions& options, Location where) {
   return call_layer(layer, &x, options, where, [&](detail::LayerBody& body, detail::ModuleState& state) {
     TD_CHECK(x.defined(), "the input is an empty tensor handle");
-    Tensor y = body.call(state, x);
-    finish(body, state, &x, y);
+    const Tensor input = converted(body, state, x);
+    Tensor y = body.call(state, input);
+    finish(body, state, &input, y);
     if (y.defined()) state.note_output(y.shape());
     return y;
   });
@@ -119,7 +140,14 @@ std::vector<Tensor> call_many(const Layer& layer, const std::vector<Tensor>& inp
   return call_layer(layer, first, options, where, [&](detail::LayerBody& body, detail::ModuleState& state) {
     for (size_t i = 0; i < inputs.size(); ++i)
       TD_CHECK(inputs[i].defined(), "input {} is an empty tensor handle", i);
-    std::vector<Tensor> outputs = body.call_many(state, inputs);
+    std::vector<Tensor> outputs;
+    if (cast_dtype(body, state)) {
+      std::vector<Tensor> list;
+      for (const Tensor& x : inputs) list.push_back(converted(body, state, x));
+      outputs = body.call_many(state, list);
+    } else {
+      outputs = body.call_many(state, inputs);
+    }
     for (Tensor& y : outputs) finish(body, state, first, y);
     if (outputs.size() == 1 && outputs[0].defined()) state.note_output(outputs[0].shape());
     return outputs;
@@ -130,7 +158,9 @@ Nest call_nest(const Layer& layer, const Nest& inputs, const CallOptions& option
   const std::vector<Tensor> leaves = inputs.flatten();
   const Tensor* first = leaves.empty() ? nullptr : leaves.data();
   return call_layer(layer, first, options, where, [&](detail::LayerBody& body, detail::ModuleState& state) {
-    Nest outputs = body.call_nest(state, inputs).map([&](Tensor y) {
+    const auto cast_leaf = [&](const Tensor& x) { return converted(body, state, x); };
+    Nest outputs = body.call_nest(state, cast_dtype(body, state) ? inputs.map(cast_leaf) : inputs);
+    outputs = outputs.map([&](Tensor y) {
       finish(body, state, first, y);
       return y;
     });
@@ -240,7 +270,10 @@ Layer::Layer(const char* kind, std::string name, Location where, std::shared_ptr
     : Module(std::move(name)), body_(std::move(body)) {
   state()->kind = kind;
   state()->where = where;
+  attach(body_);
 }
+
+void Layer::attach(const std::shared_ptr<detail::LayerBody>& body) const { state()->body = body; }
 
 Tensor Layer::operator()(const Tensor& x, CallOptions options, Location where) const {
   return call_one(*this, x, options, where);

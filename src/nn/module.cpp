@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "nn/layer_call.h"
 #include "nn/module_state.h"
 #include "ops/variable_impl.h"
 
@@ -81,7 +82,8 @@ Variable ModuleState::parameter(const std::string& parameter_name, const Shape& 
   TD_CHECK(shape.is_static(), "parameter {} of shape {} would have a size that is unknown while tracing",
            parameter_name, shape);
   // As a callable: the value is made at once even where the first call is traced.
-  const std::function<Tensor()> make = [&] { return initializer(shape, options.dtype); };
+  const DType dtype = is_floating(options.dtype) ? variable_dtype(options.dtype) : options.dtype;
+  const std::function<Tensor()> make = [&] { return initializer(shape, dtype); };
   // The path tells it from others of its model; two models may both have a "dense/kernel".
   Variable v(make,
              {.name = path() + '/' + parameter_name,
@@ -89,8 +91,14 @@ Variable ModuleState::parameter(const std::string& parameter_name, const Shape& 
               .constraint = options.constraint.function(),
               .unique_name = false},
              at);
-  members.push_back({parameter_name, nullptr, v, options.regularizer});
+  members.push_back({parameter_name, nullptr, v,
+                     std::make_shared<const ParameterOrigin>(ParameterOrigin{initializer, options})});
   return v;
+}
+
+void ModuleState::add_variable(Member member) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  members.push_back(std::move(member));
 }
 
 void ModuleState::note_output(const Shape& shape) {
@@ -131,6 +139,11 @@ std::vector<Visit> walk(const std::shared_ptr<const ModuleState>& root) {
   std::vector<Visit> found;
   visit(root, "", true, seen, found);
   return found;
+}
+
+uint64_t next_module_serial() {
+  static std::atomic<uint64_t> serials{1};
+  return serials++;
 }
 
 uint64_t structure_version() { return version.load(std::memory_order_acquire); }
@@ -186,8 +199,9 @@ bool Module::trainable() const { return state_->trainable.load(std::memory_order
 std::vector<Tensor> Module::regularization_losses(Location where) const {
   std::vector<Tensor> losses;
   detail::for_each_variable(state_, [&](const detail::Visit& v, const detail::ModuleState::Member& m) {
-    if (m.regularizer.defined() && v.trainable && m.variable.trainable())
-      losses.push_back(m.regularizer(m.variable.value(where), where));
+    const Regularizer& regularizer = m.origin->options.regularizer;
+    if (regularizer.defined() && v.trainable && m.variable.trainable())
+      losses.push_back(regularizer(m.variable.value(where), where));
   });
   return losses;
 }
@@ -196,6 +210,37 @@ std::vector<Tensor> Module::losses(Location where) const {
   std::vector<Tensor> all = detail::recorded_losses(*state_);
   for (Tensor& penalty : regularization_losses(where)) all.push_back(std::move(penalty));
   return all;
+}
+
+std::vector<Tensor> Module::get_weights(Location where) const {
+  std::vector<Tensor> values;
+  for (const Variable& v : variables()) values.push_back(v.value(where));
+  return values;
+}
+
+void Module::set_weights(const std::vector<Tensor>& values, Location where) const {
+  const std::vector<std::pair<std::string, Variable>> parameters = named_parameters();
+  std::vector<Tensor> converted;
+  detail::in_call("set_weights", where, [&] {
+    const auto name = [&](size_t i) { return fmt::format("\"{}\"", parameters[i].first); };
+    TD_CHECK(values.size() >= parameters.size(),
+             "{} tensors were given for {} variables; the first without one is {} of shape {}", values.size(),
+             parameters.size(), name(values.size()), parameters[values.size()].second.shape());
+    TD_CHECK(values.size() == parameters.size(),
+             "{} tensors were given for {} variables; the first without a variable has shape {}",
+             values.size(), parameters.size(), values[parameters.size()].shape());
+    for (size_t i = 0; i < values.size(); ++i) {
+      const Variable& v = parameters[i].second;
+      TD_CHECK(values[i].defined() && values[i].shape() == v.shape(), "{} has shape {} and was given {}",
+               name(i), v.shape(),
+               values[i].defined() ? to_string(values[i].shape()) : "an empty tensor handle");
+      const bool floats = is_floating(values[i].dtype()) && is_floating(v.dtype());
+      TD_CHECK(values[i].dtype() == v.dtype() || floats, "{} has dtype {} and was given {}", name(i),
+               v.dtype(), values[i].dtype());
+      converted.push_back(values[i].to(v.dtype()));
+    }
+  });
+  for (size_t i = 0; i < values.size(); ++i) parameters[i].second.assign(Operand(converted[i], where));
 }
 
 int64_t Module::parameter_count() const {

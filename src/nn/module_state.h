@@ -12,22 +12,38 @@
 
 namespace tandem::nn::detail {
 
+class LayerBody;
+
+/// What a parameter was made from.
+struct ParameterOrigin {
+  Initializer initializer;
+  ParameterOptions options;
+};
+
+/// Modules are numbered in the order in which they were made.
+uint64_t next_module_serial();
+/// The code of the policy that modules get.
+uint16_t default_policy();
+
 struct ModuleState : std::enable_shared_from_this<ModuleState> {
   /// A parameter, or a module.
   struct Member {
     std::string name;
     std::shared_ptr<ModuleState> module;
     Variable variable;
-    Regularizer regularizer;  ///< of the variable
+    std::shared_ptr<const ParameterOrigin> origin;  ///< of the variable
   };
 
+  const uint64_t serial = next_module_serial();
   std::string kind;        ///< the class's name; empty while nobody knows it
   std::string given_name;  ///< by the user
   std::string name;        ///< that, or the name in the first module that took this one; empty before
   Location where;          ///< the line that made it
   std::weak_ptr<ModuleState> parent;
   std::vector<Member> members;
+  std::weak_ptr<LayerBody> body;  ///< of a layer
   std::atomic<bool> trainable = true;
+  std::atomic<uint16_t> policy = default_policy();  ///< a DTypePolicy's code; 0: none
   /// The penalty of each result, which is divided by the batch's size and added to the loss; layers set it
   /// from their options.
   std::function<Tensor(const Tensor&)> activity_regularizer;
@@ -44,6 +60,12 @@ struct ModuleState : std::enable_shared_from_this<ModuleState> {
   /// A parameter of a known shape, made at most once.
   Variable parameter(const std::string& parameter_name, const Shape& shape, const Initializer& initializer,
                      const ParameterOptions& options, Location where);
+  /// Another name for a variable that stands elsewhere.
+  void add_variable(Member member);
+  /// The dtype to compute in, for layers that convert for themselves: the policy's, else the input's.
+  DType compute_dtype(const Tensor& x) const;
+  /// The dtype of a floating parameter.
+  DType variable_dtype(DType asked) const;
   /// Remembers the shape of the first result; its batch is unknown.
   void note_output(const Shape& shape);
   std::vector<Member> members_now() const {

@@ -134,6 +134,11 @@ class Layer : public Module {
  public:
   template <detail::CallableModule M>
   Layer(M module);
+  Layer(const Layer& other);
+  Layer(Layer&& other) noexcept = default;
+  Layer& operator=(const Layer& other) = default;
+  Layer& operator=(Layer&& other) noexcept = default;
+  ~Layer() = default;
 
   /// One tensor in, one out.
   Tensor operator()(const Tensor& x, CallOptions options = {}, Location where = here()) const;
@@ -169,6 +174,7 @@ class Layer : public Module {
   Layer(const char* kind, std::string name, Location where, std::shared_ptr<detail::LayerBody> body);
 
  private:
+  void attach(const std::shared_ptr<detail::LayerBody>& body) const;
   Tensor call_from_own_line(const Tensor& x) const;
   Tensor one_of_many(const std::vector<Tensor>& inputs, const CallOptions& options, Location where) const;
   Value one_of_many(const std::vector<Value>& inputs, const CallOptions& options, Location where) const;
@@ -199,7 +205,32 @@ class LayerBody {
   virtual std::vector<std::string> output_names() const { return {}; }
   /// True when the operations inside have lines of the user's own.
   virtual bool is_composite() const { return false; }
+  /// Whether inputs and trainable variables come in the dtype in which the layer's policy computes. Layers
+  /// that convert for themselves ask ModuleState::compute_dtype.
+  virtual bool autocasts() const { return true; }
+  /// A body without parameters of its own yet; make_body gives it.
+  virtual std::shared_ptr<LayerBody> clone() const;
 };
+
+/// A body that remembers what it was made from, so that a layer can be cloned.
+template <class Body, class... Arguments>
+class ClonableBody final : public Body {
+ public:
+  explicit ClonableBody(const Arguments&... arguments) : Body(arguments...), arguments_(arguments...) {}
+  std::shared_ptr<LayerBody> clone() const override {
+    return std::apply(
+        [](const Arguments&... a) { return std::make_shared<ClonableBody<Body, Arguments...>>(a...); },
+        arguments_);
+  }
+
+ private:
+  std::tuple<Arguments...> arguments_;
+};
+/// The body of a layer: `Layer("Dense", name, where, make_body<DenseBody>(units, activation, options))`.
+template <class Body, class... Arguments>
+std::shared_ptr<LayerBody> make_body(Arguments... arguments) {
+  return std::make_shared<ClonableBody<Body, Arguments...>>(arguments...);
+}
 
 [[noreturn]] void refuse_structure(const std::string& form);
 
@@ -210,6 +241,7 @@ class ModuleBody final : public LayerBody {
  public:
   explicit ModuleBody(M module) : module_(std::move(module)) {}
 
+  std::shared_ptr<LayerBody> clone() const override { return std::make_shared<ModuleBody>(M(module_)); }
   Tensor call(ModuleState& state, const Tensor& x) override {
     if constexpr (std::is_invocable_r_v<Tensor, M&, const Tensor&>)
       return module_(x);
@@ -262,6 +294,7 @@ template <detail::CallableModule M>
 Layer::Layer(M module)
     : Module(module.state()), body_(std::make_shared<detail::ModuleBody<M>>(std::move(module))) {
   name_kind(*this, typeid(M));
+  attach(body_);
 }
 
 }  // namespace tandem::nn

@@ -52,6 +52,11 @@ class Model : public Layer {
     make_trainer();
   }
 
+  Model(const Model& other);
+  Model(Model&& other) noexcept = default;
+  Model& operator=(const Model& other) = default;
+  Model& operator=(Model&& other) noexcept = default;
+
   using Layer::operator();
   /// One tensor in, one out; as a graph where set_mode says so.
   Tensor operator()(const Tensor& x, CallOptions options = {}, Location where = here()) const;

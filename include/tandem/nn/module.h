@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "tandem/nn/constraint.h"
+#include "tandem/nn/dtype_policy.h"
 #include "tandem/nn/initializer.h"
 #include "tandem/nn/regularizer.h"
 #include "tandem/tensor.h"
@@ -47,6 +48,12 @@ class Module {
  public:
   /// `name` is what a model calls it in messages and summaries; the default comes from the class.
   explicit Module(std::string name = {});
+  /// Shares members and parameters; see nn::clone for copies that do not.
+  Module(const Module& other);
+  Module(Module&& other) noexcept = default;
+  Module& operator=(const Module& other) = default;
+  Module& operator=(Module&& other) noexcept = default;
+  ~Module() = default;
 
   /// The name it was given, or got in the module of which it first became a member.
   std::string name() const;
@@ -64,11 +71,21 @@ class Module {
   /// those of models do not.
   void set_trainable(bool trainable) const;
   bool trainable() const;
+  /// The dtypes of this module and all inside it, before their first call. Errors at that call: parameters
+  /// that exist in another dtype.
+  void set_dtype_policy(std::optional<DTypePolicy> policy) const;
+  /// None: computes in the dtype of its inputs.
+  std::optional<DTypePolicy> dtype_policy() const;
   /// The variables with their names from here on, "hidden/kernel".
   std::vector<std::pair<std::string, Variable>> named_parameters() const;
   /// The regularizers' penalties on the present values of the trainable variables that have one, each a
   /// scalar, in the order of the variables. losses() has them too.
   std::vector<Tensor> regularization_losses(Location where = here()) const;
+  /// The values of all variables, in the order of variables().
+  std::vector<Tensor> get_weights(Location where = here()) const;
+  /// Gives all variables these values, in order; other floating dtypes are converted. Errors: another number
+  /// of them, or another shape; then no variable has changed.
+  void set_weights(const std::vector<Tensor>& values, Location where = here()) const;
   /// What this module and those inside added to the loss in the last outermost call on this thread, then the
   /// penalties of regularizers; scalars. Training adds them to the loss:
   /// `for (const td::Tensor& t : net.losses()) loss += t;`

@@ -14,6 +14,10 @@ Model::Model(const char* kind, std::string name, Location where, std::shared_ptr
   make_trainer();
 }
 
+Model::Model(const Model& other) : Layer(other), trainer_(other.trainer_) {
+  if (state() != other.state()) make_trainer();  // a clone
+}
+
 void Model::make_trainer() { trainer_ = std::make_shared<detail::Trainer>(); }
 void Model::forget_graphs() const { trainer_->forget_graphs(); }
 void Model::set_mode(Mode mode) const { trainer_->set_mode(mode); }
