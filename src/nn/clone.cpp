@@ -60,7 +60,10 @@ std::shared_ptr<LayerBody> CloneTable::body_for(const std::shared_ptr<LayerBody>
   return clone;
 }
 
-std::shared_ptr<LayerBody> LayerBody::clone() const { fail("a layer of this class cannot be cloned"); }
+std::shared_ptr<LayerBody> LayerBody::clone() const {
+  TD_CHECK(copy != nullptr, "a layer of this class cannot be cloned");
+  return copy(*this);
+}
 
 }  // namespace detail
 
@@ -70,7 +73,7 @@ Module::Module(const Module& other)
 Layer::Layer(const Layer& other)
     : Module(other),
       body_(state() == other.state() ? other.body_ : detail::clone_table()->body_for(other.body_)) {
-  if (state() != other.state()) state()->body = body_;
+  if (state() != other.state()) attach(body_);
 }
 
 }  // namespace tandem::nn

@@ -1,7 +1,7 @@
 // Dense, Flatten, and layers that are one operation.
 
 #include "core/check.h"
-#include "nn/module_state.h"
+#include "nn/layers/layer_support.h"
 #include "tandem/nn/layers.h"
 #include "tandem/ops.h"
 
@@ -12,7 +12,7 @@ namespace {
 using detail::LayerBody;
 using detail::ModuleState;
 
-class DenseBody : public LayerBody {
+class DenseBody final : public LayerBody {
  public:
   DenseBody(int64_t units, ActivationFunction activation, DenseOptions options)
       : units_(units), activation_(std::move(activation)), options_(std::move(options)) {
@@ -23,43 +23,41 @@ class DenseBody : public LayerBody {
     const Shape& shape = x.shape();
     TD_CHECK(shape.rank() >= 2, "the input has shape {}; expected at least 2 dimensions, the first the batch",
              shape);
-    if (!built_.load(std::memory_order_acquire)) build(state, x);
-    TD_CHECK(shape.back() == inputs_ || shape.back() < 0,
+    const Weights& w = weights_.get([&] { return build(state, x); });
+    TD_CHECK(shape.back() == w.inputs || shape.back() < 0,
              "the last dimension of input shape {} is {}; the layer was built for {}", shape, shape.back(),
-             inputs_);
-    Tensor y = matmul(x, kernel_);
-    if (bias_.defined()) y = y + bias_;
+             w.inputs);
+    Tensor y = matmul(x, w.kernel);
+    if (w.bias.defined()) y = y + w.bias;
     return activation_(y);
   }
 
  private:
-  void build(ModuleState& state, const Tensor& x) {
+  struct Weights {
+    int64_t inputs = 0;
+    Variable kernel, bias;
+  };
+
+  Weights build(ModuleState& state, const Tensor& x) const {
     TD_CHECK(is_floating(x.dtype()), "the input has dtype {}; convert it first, as td::cast(x, td::float32)",
              x.dtype());
-    const int64_t inputs = x.dim(-1, state.where);
+    Weights w;
+    w.inputs = x.dim(-1, state.where);
     const ParameterOptions options{.dtype = x.dtype()};
-    // A second thread gets here only to find the same parameters made.
-    const Variable kernel =
-        state.parameter("kernel", {inputs, units_}, options_.kernel_initializer, options, state.where);
-    Variable bias;
+    w.kernel =
+        state.parameter("kernel", {w.inputs, units_}, options_.kernel_initializer, options, state.where);
     if (options_.use_bias)
-      bias = state.parameter("bias", {units_}, options_.bias_initializer, options, state.where);
-    const std::lock_guard<std::mutex> lock(state.mutex);
-    if (built_.load(std::memory_order_relaxed)) return;
-    kernel_ = kernel;
-    bias_ = bias;
-    inputs_ = inputs;
-    built_.store(true, std::memory_order_release);
+      w.bias = state.parameter("bias", {units_}, options_.bias_initializer, options, state.where);
+    return w;
   }
 
-  int64_t units_, inputs_ = 0;
+  int64_t units_;
   ActivationFunction activation_;
   DenseOptions options_;
-  std::atomic<bool> built_ = false;
-  Variable kernel_, bias_;
+  detail::Once<Weights> weights_;
 };
 
-class FlattenBody : public LayerBody {
+class FlattenBody final : public LayerBody {
  public:
   Tensor call(ModuleState&, const Tensor& x) override {
     const Shape& shape = x.shape();
@@ -71,7 +69,7 @@ class FlattenBody : public LayerBody {
   }
 };
 
-class ActivationBody : public LayerBody {
+class ActivationBody final : public LayerBody {
  public:
   explicit ActivationBody(ActivationFunction function) : function_(std::move(function)) {}
   Tensor call(ModuleState&, const Tensor& x) override { return function_(x); }
@@ -84,20 +82,20 @@ class ActivationBody : public LayerBody {
 
 Dense::Dense(int64_t units, ActivationFunction activation, DenseOptions options, Location where)
     : Layer("Dense", options.name, where,
-            detail::make_body<DenseBody>(units, std::move(activation), options)) {}
+            detail::make_clonable<DenseBody>(units, std::move(activation), options)) {}
 
 Flatten::Flatten(LayerOptions options, Location where)
-    : Layer("Flatten", options.name, where, detail::make_body<FlattenBody>()) {}
+    : Layer("Flatten", options.name, where, detail::make_clonable<FlattenBody>()) {}
 
 Activation::Activation(ActivationFunction function, LayerOptions options, Location where)
-    : Layer("Activation", options.name, where, detail::make_body<ActivationBody>(std::move(function))) {}
+    : Layer("Activation", options.name, where, detail::make_clonable<ActivationBody>(std::move(function))) {}
 
 Softmax::Softmax(SoftmaxOptions options, Location where)
     : Layer("Softmax", options.name, where,
-            detail::make_body<ActivationBody>(
+            detail::make_clonable<ActivationBody>(
                 [axis = options.axis](const Tensor& x) { return softmax(x, axis); })) {}
 
 ReLU::ReLU(LayerOptions options, Location where)
-    : Layer("ReLU", options.name, where, detail::make_body<ActivationBody>("relu")) {}
+    : Layer("ReLU", options.name, where, detail::make_clonable<ActivationBody>("relu")) {}
 
 }  // namespace tandem::nn

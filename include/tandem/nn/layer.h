@@ -208,28 +208,20 @@ class LayerBody {
   /// Whether inputs and trainable variables come in the dtype in which the layer's policy computes. Layers
   /// that convert for themselves ask ModuleState::compute_dtype.
   virtual bool autocasts() const { return true; }
-  /// A body without parameters of its own yet; make_body gives it.
+  /// A body without parameters of its own yet: a copy, which make_clonable allows.
   virtual std::shared_ptr<LayerBody> clone() const;
+
+  std::shared_ptr<LayerBody> (*copy)(const LayerBody& body) = nullptr;
 };
 
-/// A body that remembers what it was made from, so that a layer can be cloned.
+/// A body whose copies have no parameters yet, so that its layer can be cloned.
 template <class Body, class... Arguments>
-class ClonableBody final : public Body {
- public:
-  explicit ClonableBody(const Arguments&... arguments) : Body(arguments...), arguments_(arguments...) {}
-  std::shared_ptr<LayerBody> clone() const override {
-    return std::apply(
-        [](const Arguments&... a) { return std::make_shared<ClonableBody<Body, Arguments...>>(a...); },
-        arguments_);
-  }
-
- private:
-  std::tuple<Arguments...> arguments_;
-};
-/// The body of a layer: `Layer("Dense", name, where, make_body<DenseBody>(units, activation, options))`.
-template <class Body, class... Arguments>
-std::shared_ptr<LayerBody> make_body(Arguments... arguments) {
-  return std::make_shared<ClonableBody<Body, Arguments...>>(arguments...);
+std::shared_ptr<Body> make_clonable(Arguments&&... arguments) {
+  auto body = std::make_shared<Body>(std::forward<Arguments>(arguments)...);
+  body->copy = [](const LayerBody& original) -> std::shared_ptr<LayerBody> {
+    return std::make_shared<Body>(static_cast<const Body&>(original));
+  };
+  return body;
 }
 
 [[noreturn]] void refuse_structure(const std::string& form);

@@ -44,7 +44,7 @@ class Once {
 template <class Body, class... Arguments>
 std::shared_ptr<Body> make_body(const char* kind, Location where, Arguments&&... arguments) {
   return in_call(snake_case(kind), where,
-                 [&] { return std::make_shared<Body>(std::forward<Arguments>(arguments)...); });
+                 [&] { return make_clonable<Body>(std::forward<Arguments>(arguments)...); });
 }
 
 /// Throws unless x is floating.

@@ -150,10 +150,11 @@ Dropout::Dropout(double rate, DropoutOptions options, Location where)
             detail::make_body<DropoutBody>("Dropout", where, rate, NoiseShape(options.noise_shape),
                                            options.seed)) {}
 
-#define TANDEM_SPATIAL_DROPOUT(Kind, spatial)                                                            \
-  Kind::Kind(double rate, SpatialDropoutOptions options, Location where)                                 \
-      : Layer(#Kind, options.name, where, detail::in_call(detail::snake_case(#Kind), where, [&] {        \
-                return std::make_shared<DropoutBody>(rate, of_channels(spatial, options), options.seed); \
+#define TANDEM_SPATIAL_DROPOUT(Kind, spatial)                                                     \
+  Kind::Kind(double rate, SpatialDropoutOptions options, Location where)                          \
+      : Layer(#Kind, options.name, where, detail::in_call(detail::snake_case(#Kind), where, [&] { \
+                return detail::make_clonable<DropoutBody>(rate, of_channels(spatial, options),    \
+                                                          options.seed);                          \
               })) {}
 TANDEM_SPATIAL_DROPOUT(SpatialDropout1D, 1)
 TANDEM_SPATIAL_DROPOUT(SpatialDropout2D, 2)
