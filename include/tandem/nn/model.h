@@ -52,11 +52,6 @@ class Model : public Layer {
     make_trainer();
   }
 
-  Model(const Model& other);
-  Model(Model&& other) noexcept = default;
-  Model& operator=(const Model& other) = default;
-  Model& operator=(Model&& other) noexcept = default;
-
   using Layer::operator();
   /// One tensor in, one out; as a graph where set_mode says so.
   Tensor operator()(const Tensor& x, CallOptions options = {}, Location where = here()) const;
@@ -128,7 +123,7 @@ class Model : public Layer {
   /// The optimizer of compile. Errors: not compiled with one.
   const Optimizer& optimizer() const;
 
-  Model(const Model&) = default;
+  Model(const Model& other);
   Model(Model&&) = default;
   Model& operator=(const Model&) = default;
   Model& operator=(Model&&) = default;
