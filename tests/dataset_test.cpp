@@ -4,6 +4,9 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <map>
 #include <numeric>
 #include <set>
 #include <stdexcept>
@@ -300,6 +303,186 @@ TEST(Dataset, PrefetchWorksWhileTheReaderDoes) {
   for (int i = 0; i < 2000 && made < 5; ++i) std::this_thread::sleep_for(std::chrono::milliseconds(1));
   std::this_thread::sleep_for(std::chrono::milliseconds(5));
   EXPECT_EQ(made, 5);
+}
+
+TEST(Dataset, FilterAndEnumerate) {
+  const auto odd = [](Tensor x) { return x.item<int64_t>() % 2 == 1; };
+  for (const Dataset& data : {Dataset::range(6), stream(6)}) {
+    EXPECT_EQ(read(data.filter(odd)), "1, 3, 5");
+    EXPECT_EQ(read(data.filter(odd).enumerate()), "0|1, 1|3, 2|5");
+    EXPECT_EQ(read(data.enumerate().skip(4)), "4|4, 5|5");
+  }
+  EXPECT_EQ(Dataset::range(6).filter(odd).cardinality(), unknown);
+}
+
+TEST(Dataset, ZipAndConcatenate) {
+  for (const Dataset& data : {Dataset::range(3), stream(3)}) {
+    EXPECT_EQ(read(Dataset::zip({data, Dataset::range(9).skip(5)})), "0|5, 1|6, 2|7");
+    EXPECT_EQ(read(Dataset::zip({Dataset::range(2), data.repeat()})), "0|0, 1|1");
+    EXPECT_EQ(read(data.concatenate(Dataset::range(2))), "0, 1, 2, 0, 1");
+    EXPECT_EQ(read(data.concatenate(Dataset::range(2)).batch(2)), "0 1, 2 0, 1");
+    EXPECT_EQ(read(data.concatenate(Dataset::range(2)).skip(4)), "1");
+  }
+  EXPECT_EQ(Dataset::zip({Dataset::range(3), Dataset::range(5).repeat()}).cardinality(), 3);
+  EXPECT_EQ(Dataset::zip({Dataset::range(3), stream(5)}).cardinality(), unknown);
+  EXPECT_EQ(Dataset::range(3).concatenate(Dataset::range(4)).cardinality(), 7);
+  EXPECT_ERROR(Dataset::zip({}), "zip was given no data set");
+}
+
+TEST(Dataset, SplitCutsOnce) {
+  const auto [first, second] = Dataset::range(10).split(0.3);
+  EXPECT_EQ(read(first), "0, 1, 2");
+  EXPECT_EQ(read(second), "3, 4, 5, 6, 7, 8, 9");
+  const auto [train, test] = Dataset::range(10).split(0.8, 5);
+  EXPECT_EQ(parts(read(train) + ", " + read(test, 3)), parts(read(Dataset::range(10))));
+  EXPECT_NE(read(train), "0, 1, 2, 3, 4, 5, 6, 7");
+  EXPECT_EQ(read(train), read(train, 1));
+  EXPECT_ERROR(Dataset::range(10).split(1),
+               "split: a fraction of 1 cuts 10 elements into 10 and 0; both need some");
+  EXPECT_ERROR(stream(3).split(0.5),
+               "split: from_generator() has no known length; take and skip cut it at a number");
+}
+
+TEST(Dataset, PaddedBatchFillsUp) {
+  const auto matrices = Dataset::from_elements(
+      {Nest{Tensor({{1, 2}, {3, 4}}), Tensor({1})}, Nest{Tensor({{5, 6, 7}}), Tensor({2, 3})}});
+  EXPECT_EQ(read(matrices.padded_batch(2)), "1 2 0 3 4 0 5 6 7 0 0 0|1 0 2 3");
+  EXPECT_EQ((*matrices.padded_batch(2).iterate().next())[0].leaf().shape(), td::Shape({2, 2, 3}));
+  EXPECT_EQ(read(matrices.padded_batch(2, {.values = {9, -1}})), "1 2 9 3 4 9 5 6 7 9 9 9|1 -1 2 3");
+  EXPECT_EQ(read(matrices.padded_batch(1, {.shapes = {{-1, 3}, {3}}})), "1 2 0 3 4 0|1 0 0, 5 6 7|2 3 0");
+  EXPECT_EQ(read(matrices.padded_batch(3, {.drop_remainder = true})), "");
+  EXPECT_ERROR(matrices.padded_batch(2, {.value = 0.5}).iterate().next(),
+               "padded_batch: 0.5 cannot stand in a tensor of int32");
+  EXPECT_ERROR(matrices.padded_batch(2, {.shapes = {{-1, 2}, {-1}}}).iterate().next(),
+               "padded_batch: an element of size 3 in dimension 1 is larger than (?, 2)");
+  EXPECT_ERROR(matrices.padded_batch(2, {.values = {1}}).iterate().next(),
+               "padded_batch: 1 values for elements of 2 tensors");
+}
+
+TEST(Dataset, WindowsOverlap) {
+  for (const Dataset& data : {Dataset::range(7), stream(7)}) {
+    EXPECT_EQ(read(data.windows(3)), "0 1 2, 1 2 3, 2 3 4, 3 4 5, 4 5 6");
+    EXPECT_EQ(read(data.windows(3, 2)), "0 1 2, 2 3 4, 4 5 6");
+    EXPECT_EQ(read(data.windows(2, 4)), "0 1, 4 5");
+    EXPECT_EQ(read(data.windows(2, 2, 3)), "0 3, 2 5");
+    EXPECT_EQ(read(data.windows(8)), "");
+  }
+  EXPECT_EQ(Dataset::range(7).windows(3, 2).cardinality(), 3);
+}
+
+TEST(Dataset, UnbatchUndoesBatch) {
+  EXPECT_EQ(read(stream(5).batch(2).unbatch()), "0, 1, 2, 3, 4");
+  EXPECT_EQ(read(Dataset::range(5).batch(2).unbatch().batch(3)), "0 1 2, 3 4");
+}
+
+TEST(Dataset, InterleaveTakesTurns) {
+  const auto tens = [](Tensor x) {
+    const int64_t from = x.item<int64_t>() * 10;
+    return Dataset::range(3).map([from](Tensor y) { return y + from; });
+  };
+  for (const Dataset& data : {Dataset::range(3), stream(3)}) {
+    EXPECT_EQ(read(data.interleave(tens, {.cycle = 2})), "0, 10, 1, 11, 2, 12, 20, 21, 22");
+    EXPECT_EQ(read(data.interleave(tens, {.cycle = 3, .block = 2})), "0, 1, 10, 11, 20, 21, 2, 12, 22");
+    EXPECT_EQ(read(data.interleave(tens, {.cycle = 1})), "0, 1, 2, 10, 11, 12, 20, 21, 22");
+    EXPECT_EQ(read(data.interleave(tens, {.cycle = 9})), "0, 10, 20, 1, 11, 21, 2, 12, 22");
+  }
+}
+
+TEST(Dataset, CacheReadsOnce) {
+  std::atomic<int> calls = 0;
+  const auto count = [&](Tensor x) {
+    ++calls;
+    return x;
+  };
+  for (const Dataset& source : {Dataset::range(6), stream(6)}) {
+    calls = 0;
+    const Dataset data = source.shuffle(2).map(count).cache();
+    const std::string first = read(data, 0, 4);
+    EXPECT_EQ(calls, 4);
+    EXPECT_EQ(read(data, 1).substr(0, first.size()), first);
+    EXPECT_EQ(read(data, 2), read(source.shuffle(2)));
+    EXPECT_EQ(calls, 6);
+    EXPECT_NE(read(data.shuffle(1)), read(data));
+  }
+}
+
+TEST(Dataset, CacheFileHoldsEverything) {
+  const std::string path = testing::TempDir() + "tandem_elements";
+  std::remove(path.c_str());
+  std::atomic<int> calls = 0;
+  const auto make = [&] {
+    return stream(9).map([&](Tensor x) {
+      ++calls;
+      const int64_t i = x.item<int64_t>();
+      return Nest({{"ones", td::ones({i}, td::float32)}, {"pair", {x, Tensor(i % 2 == 0)}}});
+    });
+  };
+  const Dataset data = make().cache(path);
+  const std::string all = read(make());
+  calls = 0;
+  EXPECT_EQ(read(data), all);
+  EXPECT_EQ(calls, 9);
+  // Another handle, maybe of another process, finds the file; what was a stream has numbers now.
+  const Dataset again = make().cache(path);
+  EXPECT_EQ(again.cardinality(), 9);
+  EXPECT_EQ(parts(read(again.shuffle(1))), parts(all));
+  EXPECT_EQ(calls, 9);
+  const Nest last = *again.skip(8).iterate().next();
+  EXPECT_EQ(last["pair"][1].leaf().dtype(), td::boolean);
+  EXPECT_EQ(last["ones"].leaf().shape(), td::Shape({8}));
+  EXPECT_ERROR(
+      stream(9).cache(path).iterate(),
+      path + ": the file caches from_generator().map(), not from_generator(); remove it to write it anew");
+  std::filesystem::resize_file(path, std::filesystem::file_size(path) - 8);
+  EXPECT_ERROR(make().cache(path).iterate(), path + ": the file of cached elements is damaged");
+  std::remove(path.c_str());
+}
+
+TEST(Dataset, CombinedPlacesCanBeGoneBackTo) {
+  const auto tens = [](Tensor x) {
+    return stream(x.item<int64_t>() % 4).map([x](Tensor y) { return y + x * 10; }, {.workers = 2});
+  };
+  const auto short_ones = [](Tensor x) { return td::zeros({x.item<int64_t>() % 3}, td::int64) + x; };
+  for (const Dataset& source : {Dataset::range(12), stream(12)})
+    for (const Dataset& data :
+         {source.interleave(tens, {.cycle = 3, .block = 2}).prefetch(), source.windows(4, 3, 2),
+          Dataset::zip({source, source.shuffle(1, {.window = 3})}),
+          source.concatenate(source).batch(5).unbatch(),
+          source.filter([](Tensor x) { return x.item<int64_t>() % 3 != 0; }).enumerate(),
+          source.map(short_ones).padded_batch(5), source.cache().shuffle(1).repeat(2),
+          source.skip(2).take(7)}) {
+      const std::string all = read(data, 3);
+      size_t count = 0;
+      for ([[maybe_unused]] const Nest& e : data.iterate(3)) ++count;
+      for (size_t stop = 0; stop <= count; ++stop) {
+        td::data::Iterator first = data.iterate(3);
+        std::string text;
+        const auto add = [&](td::data::Iterator& it) {
+          const auto element = it.next();
+          if (element) text += (text.empty() ? "" : ", ") + text_of(*element);
+          return element.has_value();
+        };
+        for (size_t i = 0; i < stop; ++i) add(first);
+        td::data::Iterator second = data.iterate();
+        second.restore(first.state());
+        while (add(second)) continue;
+        ASSERT_EQ(text, all) << data.describe() << " at " << stop;
+      }
+    }
+}
+
+TEST(Dataset, HooksGoWithWhatIsMadeOfIt) {
+  std::string calls;
+  const auto hook = [&](const char* name) {
+    return [&calls, name](int64_t epoch) { calls += name + std::to_string(epoch) + " "; };
+  };
+  const Dataset inner = Dataset::range(3).on_epoch(hook("a"), hook("b"));
+  const Dataset data = Dataset::zip({inner, inner.batch(2).on_epoch({}, hook("c"))}).prefetch();
+  read(data);
+  EXPECT_EQ(calls, "");
+  data.begin_epoch(4);
+  data.end_epoch(4);
+  EXPECT_EQ(calls, "a4 b4 c4 ");
 }
 
 TEST(Dataset, ThreadsEndWithTheirIterator) {

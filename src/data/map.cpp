@@ -93,6 +93,41 @@ class MapStage final : public Stage {
   int workers_;
 };
 
+class FilterStage final : public Stage {
+ public:
+  FilterStage(StageHandle source, std::function<bool(const Nest&)> predicate)
+      : source_(std::move(source)), predicate_(std::move(predicate)) {}
+  int64_t cardinality() const override {
+    const int64_t all = source_->cardinality();
+    return all > 0 ? unknown : all;
+  }
+  std::string describe() const override { return source_->describe() + ".filter()"; }
+  std::unique_ptr<tandem::data::detail::Cursor> open(int64_t pass) const override {
+    return std::make_unique<Cursor>(source_->open(pass), predicate_);
+  }
+
+ private:
+  class Cursor final : public tandem::data::detail::Cursor {
+   public:
+    Cursor(std::unique_ptr<tandem::data::detail::Cursor> source, std::function<bool(const Nest&)> predicate)
+        : source_(std::move(source)), predicate_(std::move(predicate)) {}
+    bool next(Nest& element) override {
+      while (source_->next(element))
+        if (predicate_(element)) return true;
+      return false;
+    }
+    void save(IteratorState& state) const override { source_->save(state); }
+    void load(StateReader& state) override { source_->load(state); }
+
+   private:
+    std::unique_ptr<tandem::data::detail::Cursor> source_;
+    std::function<bool(const Nest&)> predicate_;
+  };
+
+  StageHandle source_;
+  std::function<bool(const Nest&)> predicate_;
+};
+
 /// Reading alone is the work, and it happens in order.
 class PrefetchSource final : public AheadSource {
  public:
@@ -143,6 +178,17 @@ StageHandle random_map_stage(StageHandle source, uint64_t seed, RandomNestFuncti
   };
   return std::make_shared<MapStage>(std::move(source), with_generator, fmt::format("map_random({})", seed),
                                     workers);
+}
+
+StageHandle filter_stage(StageHandle source, std::function<bool(const Nest&)> predicate) {
+  return std::make_shared<FilterStage>(std::move(source), std::move(predicate));
+}
+
+StageHandle enumerate_stage(StageHandle source) {
+  const auto numbered = [](const Nest& e, int64_t, int64_t number) {
+    return Nest{Tensor(number, DType::i64), e};
+  };
+  return std::make_shared<MapStage>(std::move(source), numbered, "enumerate()", 1);
 }
 
 StageHandle prefetch_stage(StageHandle source, int64_t count) {

@@ -95,6 +95,22 @@ struct BatchOptions {
   bool drop_remainder = false;  ///< leave out a last batch that is not full
 };
 
+/// How Dataset::padded_batch fills up.
+struct PaddedBatchOptions {
+  double value = 0;  ///< what stands where an element has nothing
+  /// One for each tensor of an element, in order, where they differ.
+  std::vector<double> values = {};
+  /// Sizes that every dimension is filled up to, for each tensor of an element; -1: the largest of the batch.
+  std::vector<Shape> shapes = {};
+  bool drop_remainder = false;  ///< leave out a last batch that is not full
+};
+
+/// How Dataset::interleave takes turns.
+struct InterleaveOptions {
+  int64_t cycle = 4;  ///< data sets that are open at a time
+  int64_t block = 1;  ///< elements that each gives before it is the next one's turn
+};
+
 struct MapOptions {
   /// Threads that apply the function ahead of the reader; 1: the reader does. The elements' order and values
   /// are the same for any number.
@@ -186,11 +202,27 @@ class Dataset {
   static Dataset from_generator(std::function<std::function<std::optional<Nest>()>()> make,
                                 int64_t cardinality = unknown);
 
+  /// Element i is the list of the data sets' elements i; the shortest ends it.
+  static Dataset zip(const std::vector<Dataset>& parts);
+
   /// In random order, another one each pass; the seed and the pass decide it. Errors: negative options.
   Dataset shuffle(uint64_t seed, ShuffleOptions options = {}) const;
   /// `count` elements stacked to one, along a new first dimension. Errors: a count below 1; while reading,
   /// elements of different forms, dtypes or shapes.
   Dataset batch(int64_t count, BatchOptions options = {}) const;
+  /// As batch, of tensors whose sizes differ: each is filled up to the largest of its batch.
+  ///
+  ///     sentences.padded_batch(32)                       // with zeros
+  ///     sentences.padded_batch(32, {.values = {0, -1}})  // tokens with 0, labels with -1
+  ///
+  /// Errors: as batch; a value that the dtype has not, elements larger than `shapes`, wrong numbers of
+  /// options.
+  Dataset padded_batch(int64_t count, PaddedBatchOptions options = {}) const;
+  /// Windows of `size` successive elements, stacked; the next one begins `shift` elements later. With a
+  /// `stride` they hold every stride-th. Only full ones. `text.windows(65, 64)`. Errors: numbers below 1.
+  Dataset windows(int64_t size, int64_t shift = 1, int64_t stride = 1) const;
+  /// The rows of each element as elements of their own: batch undone.
+  Dataset unbatch() const;
   /// The elements `count` times over, each time as another pass; without end by default.
   Dataset repeat(int64_t count = infinite) const;
   /// The first `count` elements. Errors: a count below 0.
@@ -216,28 +248,72 @@ class Dataset {
         },
         options);
   }
+  /// The elements of which `f` says true. It takes what map's function takes.
+  template <class F>
+  Dataset filter(F f) const {
+    return make_filter([f = std::move(f)](const Nest& e) mutable { return bool(detail::call_on(f, e)); });
+  }
+  /// `[number, element]`, numbers as int64 from 0.
+  Dataset enumerate() const;
+  /// These elements, then the other's.
+  Dataset concatenate(const Dataset& other) const;
+  /// `f(element)` is a data set; several are open at a time and take turns: `files.interleave(open_file)`.
+  /// Errors: options below 1.
+  template <class F>
+  Dataset interleave(F f, InterleaveOptions options = {}) const {
+    return make_interleave(
+        [f = std::move(f)](const Nest& e) mutable { return Dataset(detail::call_on(f, e)); }, options);
+  }
+  /// The first `fraction` of the elements, and the rest. Errors: a length that only reading tells, a part
+  /// without elements.
+  std::pair<Dataset, Dataset> split(double fraction) const;
+  /// The same after shuffling once: the same elements in every pass.
+  std::pair<Dataset, Dataset> split(double fraction, uint64_t seed) const;
+  /// Keeps elements in memory as they are read; later passes have them at once. What is random before it
+  /// stays as in pass 0.
+  Dataset cache() const;
+  /// Keeps them in a file instead, which the first pass writes as a whole before it begins: so elements can
+  /// be had by number from there on, however many, and shuffled as a whole. An existing file of this data set
+  /// is used as it is. Errors (io): the file cannot be written, is damaged, or belongs to another data set.
+  Dataset cache(const std::string& path) const;
   /// Keeps `count` elements ready ahead of the reader, made by a thread in the background.
   /// Errors: a count below 1.
   Dataset prefetch(int64_t count = 2) const;
 
   /// How many elements there are: a number, `infinite` or `unknown`.
   int64_t cardinality() const;
+  /// Calls `begin(epoch)` and `end(epoch)` around every epoch of fit; all that is made of this data set has
+  /// the hooks, too. Iterating alone calls none.
+  Dataset on_epoch(std::function<void(int64_t)> begin, std::function<void(int64_t)> end = {}) const;
+  /// Runs the hooks, in the order in which they were added: for whoever trains.
+  void begin_epoch(int64_t epoch) const;
+  void end_epoch(int64_t epoch) const;
+
   /// Starts reading. Passes with different numbers shuffle differently; fit numbers its epochs.
   Iterator iterate(int64_t pass = 0) const;
   /// What it is made of: `from_tensors(60000).shuffle(42).batch(32)`.
   std::string describe() const;
 
   // For Tandem's own layers.
-  explicit Dataset(detail::StageHandle stage) : stage_(std::move(stage)) {}
+  explicit Dataset(detail::StageHandle stage);
   const detail::StageHandle& stage() const { return stage_; }
 
  private:
   static Dataset make_function(std::function<Nest(int64_t)> f, int64_t count);
   Dataset make_map(detail::NestFunction f, MapOptions options) const;
   Dataset make_random_map(uint64_t seed, detail::RandomNestFunction f, MapOptions options) const;
+  Dataset make_filter(std::function<bool(const Nest&)> f) const;
+  Dataset make_interleave(std::function<Dataset(const Nest&)> f, InterleaveOptions options) const;
   const detail::StageHandle& checked() const;
+  /// The data set of this stage, with this one's hooks.
+  Dataset with(detail::StageHandle stage) const;
+  void add_hooks(const Dataset& other);
 
+  struct Hooks {
+    std::function<void(int64_t)> begin, end;
+  };
   detail::StageHandle stage_;
+  std::vector<std::shared_ptr<const Hooks>> hooks_;
 };
 
 }  // namespace tandem::data
