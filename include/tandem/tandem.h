@@ -3,11 +3,13 @@
 
 #include "tandem/compare.h"
 #include "tandem/control_flow.h"
+#include "tandem/data/csv.h"
 #include "tandem/data/dataset.h"
 #include "tandem/data/digits.h"
 #include "tandem/data/idx.h"
 #include "tandem/data/npy.h"
 #include "tandem/data/safetensors.h"
+#include "tandem/data/text.h"
 #include "tandem/error.h"
 #include "tandem/function.h"
 #include "tandem/gradient_check.h"

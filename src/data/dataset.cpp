@@ -116,7 +116,7 @@ Dataset Dataset::make_function(std::function<Nest(int64_t)> f, int64_t count) {
 Dataset Dataset::from_generator(std::function<std::function<std::optional<Nest>()>()> make,
                                 int64_t cardinality) {
   TD_CHECK(cardinality >= unknown, "from_generator: a cardinality of {} means nothing", cardinality);
-  return Dataset(detail::generator_stage(std::move(make), cardinality));
+  return Dataset(detail::generator_stage("from_generator", std::move(make), cardinality));
 }
 
 Dataset Dataset::shuffle(uint64_t seed, ShuffleOptions options) const {

@@ -7,7 +7,10 @@
 #include <vector>
 
 #include "core/check.h"
+#include "core/tensor_impl.h"
 #include "data/idx_file.h"
+#include "data/mapped_tensor.h"
+#include "data/stages.h"
 
 namespace tandem::data {
 
@@ -116,6 +119,32 @@ Images load_images(const std::string& directory) {
   // Copies, not views: a view would keep all of it alive for whoever wants a part.
   return {rows<uint8_t>(images, 0, kept), rows<int64_t>(labels, 0, kept), rows<uint8_t>(images, kept, count),
           rows<int64_t>(labels, kept, count)};
+}
+
+Dataset idx_rows(const std::string& path) {
+  const IdxReader header(path);
+  const Shape shape = header.shape();
+  const DType dtype = header.dtype();
+  if (!header.is_gzip() && size_of(dtype) == 1)
+    return Dataset::from_tensors(
+        Nest(mapped_tensor(MappedFile::open(path), header.data_offset(), dtype, shape)));
+  Shape row = shape;
+  row.erase(0);
+  const auto open_file = [path, row, dtype, count = shape[0]] {
+    return [reader = std::make_shared<IdxReader>(path), row, dtype,
+            left = count]() mutable -> std::optional<Nest> {
+      if (left == 0) {
+        reader->finish();
+        return std::nullopt;
+      }
+      --left;
+      const Tensor t = tandem::detail::empty_tensor(dtype, row);
+      reader->read(tandem::detail::mutable_data<std::byte>(t),
+                   static_cast<size_t>(t.size()) * size_of(dtype));
+      return Nest(t);
+    };
+  };
+  return Dataset(detail::generator_stage("idx_rows", open_file, shape[0]));
 }
 
 }  // namespace tandem::data

@@ -108,7 +108,7 @@ bool parse_type_code(uint8_t code, DType& dtype) {
 }
 
 /// IDX is big-endian.
-void to_native_order(std::vector<std::byte>& bytes, size_t element_size) {
+void to_native_order(std::span<std::byte> bytes, size_t element_size) {
   if (element_size == 1 || std::endian::native == std::endian::big) return;
   for (auto at = bytes.begin(); at != bytes.end(); at += static_cast<std::ptrdiff_t>(element_size))
     std::reverse(at, at + static_cast<std::ptrdiff_t>(element_size));
@@ -116,77 +116,98 @@ void to_native_order(std::vector<std::byte>& bytes, size_t element_size) {
 
 }  // namespace
 
-IdxArray read_idx_file(const std::string& path) {
-  Source source(path);
-  IdxArray array;
+struct IdxReader::Stream : Source {
+  using Source::Source;
+};
 
+IdxReader::IdxReader(const std::string& path) : path_(path), source_(std::make_unique<Stream>(path_)) {
   std::array<std::byte, 4> magic;
-  if (const size_t got = source.read(magic.data(), magic.size()); got != magic.size()) {
-    source.check_end();
-    fail(ErrorCode::io, "{}: {} bytes are too few for an IDX file; its header has at least 8", path, got);
+  if (const size_t got = source_->read(magic.data(), magic.size()); got != magic.size()) {
+    source_->check_end();
+    fail(ErrorCode::io, "{}: {} bytes are too few for an IDX file; its header has at least 8", path_, got);
   }
   const auto at = [&](int i) { return std::to_integer<unsigned>(magic[i]); };
   if (at(0) != 0 || at(1) != 0)
-    fail(ErrorCode::io, "{}: not an IDX file: it begins with 0x{:02x} 0x{:02x}; expected 0x00 0x00", path,
+    fail(ErrorCode::io, "{}: not an IDX file: it begins with 0x{:02x} 0x{:02x}; expected 0x00 0x00", path_,
          at(0), at(1));
-  if (!parse_type_code(static_cast<uint8_t>(at(2)), array.dtype))
+  if (!parse_type_code(static_cast<uint8_t>(at(2)), dtype_))
     fail(ErrorCode::io,
          "{}: IDX type code 0x{:02x} is unknown; expected 0x08 (uint8), 0x09 (int8), 0x0b (int16), 0x0c "
          "(int32), "
          "0x0d (float32) or 0x0e (float64)",
-         path, at(2));
+         path_, at(2));
   const auto rank = static_cast<int>(at(3));
   if (rank < 1 || rank > max_rank)
-    fail(ErrorCode::io, "{}: IDX rank {} is out of range; expected 1 to {}", path, rank, max_rank);
+    fail(ErrorCode::io, "{}: IDX rank {} is out of range; expected 1 to {}", path_, rank, max_rank);
 
   std::array<std::byte, 4 * max_rank> sizes;
   const size_t sizes_bytes = 4 * static_cast<size_t>(rank);
-  if (const size_t got = source.read(sizes.data(), sizes_bytes); got != sizes_bytes) {
-    source.check_end();
+  if (const size_t got = source_->read(sizes.data(), sizes_bytes); got != sizes_bytes) {
+    source_->check_end();
     fail(ErrorCode::io,
-         "{}: the file ends inside its header, after {} bytes; an IDX header of rank {} has {}", path,
+         "{}: the file ends inside its header, after {} bytes; an IDX header of rank {} has {}", path_,
          magic.size() + got, rank, magic.size() + sizes_bytes);
   }
   for (int i = 0; i < rank; ++i) {
     int64_t size = 0;
     for (int j = 0; j < 4; ++j) size = size << 8 | std::to_integer<int64_t>(sizes[4 * i + j]);
-    array.shape.push_back(size);
+    shape_.push_back(size);
   }
 
-  uint64_t declared = size_of(array.dtype);
+  uint64_t declared = size_of(dtype_);
   bool overflow = false;
-  for (int64_t size : array.shape)
+  for (int64_t size : shape_)
     overflow |= __builtin_mul_overflow(declared, static_cast<uint64_t>(size), &declared);
-  if (std::find(array.shape.begin(), array.shape.end(), 0) != array.shape.end()) {
+  if (std::find(shape_.begin(), shape_.end(), 0) != shape_.end()) {
     declared = 0;
     overflow = false;
   }
   const uint64_t header = magic.size() + sizes_bytes;
   const uint64_t room =
-      source.is_gzip() ? source.file_size() * largest_deflate_ratio : source.file_size() - header;
-  const std::string claim = fmt::format("its header declares {} of {}", array.shape, array.dtype);
-  if (overflow) fail(ErrorCode::io, "{}: {}, more bytes than 64 bits can count", path, claim);
-  if (source.is_gzip() ? declared > room : declared != room)
-    fail(ErrorCode::io, "{}: {}, {} bytes, but the file {} {} bytes of data", path, claim, declared,
-         source.is_gzip() ? "can hold at most" : "holds", room);
+      source_->is_gzip() ? source_->file_size() * largest_deflate_ratio : source_->file_size() - header;
+  claim_ = fmt::format("its header declares {} of {}", shape_, dtype_);
+  if (overflow) fail(ErrorCode::io, "{}: {}, more bytes than 64 bits can count", path_, claim_);
+  if (source_->is_gzip() ? declared > room : declared != room)
+    fail(ErrorCode::io, "{}: {}, {} bytes, but the file {} {} bytes of data", path_, claim_, declared,
+         source_->is_gzip() ? "can hold at most" : "holds", room);
 
-  size_t got = 0;
-  while (got < declared) {
-    // Doubling what has really arrived: a lying header takes no more than a few times the memory of the data.
-    array.bytes.resize(std::min<uint64_t>(declared, std::max(first_chunk, 2 * got)));
-    const size_t step = source.read(array.bytes.data() + got, array.bytes.size() - got);
-    got += step;
-    if (got < array.bytes.size()) {
-      source.check_end();
-      fail(ErrorCode::io, "{}: {}, {} bytes, but the file holds {} bytes of data", path, claim, declared,
-           got);
-    }
+  bytes_ = declared;
+  data_offset_ = header;
+}
+
+IdxReader::~IdxReader() = default;
+
+bool IdxReader::is_gzip() const { return source_->is_gzip(); }
+
+void IdxReader::read(std::byte* to, size_t count) {
+  const size_t got = source_->read(to, count);
+  done_ += got;
+  if (got < count) {
+    source_->check_end();
+    fail(ErrorCode::io, "{}: {}, {} bytes, but the file holds {} bytes of data", path_, claim_, bytes_,
+         done_);
   }
+  if (size_of(dtype_) > 1) to_native_order({to, count}, size_of(dtype_));
+}
+
+void IdxReader::finish() {
   std::byte beyond;
-  if (source.read(&beyond, 1) != 0)
-    fail(ErrorCode::io, "{}: {}, {} bytes, but the file holds more data", path, claim, declared);
-  source.check_end();
-  to_native_order(array.bytes, size_of(array.dtype));
+  if (source_->read(&beyond, 1) != 0)
+    fail(ErrorCode::io, "{}: {}, {} bytes, but the file holds more data", path_, claim_, bytes_);
+  source_->check_end();
+}
+
+IdxArray read_idx_file(const std::string& path) {
+  IdxReader reader(path);
+  IdxArray array{reader.dtype(), reader.shape(), {}};
+  size_t got = 0;
+  while (got < reader.bytes()) {
+    // Doubling what has really arrived: a lying header takes no more than a few times the memory of the data.
+    array.bytes.resize(std::min<uint64_t>(reader.bytes(), std::max(first_chunk, 2 * got)));
+    reader.read(array.bytes.data() + got, array.bytes.size() - got);
+    got = array.bytes.size();
+  }
+  reader.finish();
   return array;
 }
 

@@ -7,6 +7,7 @@
 #include "core/check.h"
 #include "core/mapped_file.h"
 #include "core/tensor_impl.h"
+#include "data/mapped_tensor.h"
 #include "data/npy_header.h"
 #include "data/zip_archive.h"
 #include "tandem/ops/shape.h"
@@ -50,6 +51,18 @@ auto named(const std::string& path, F&& f) {
 
 Tensor read_npy(const std::string& path) {
   return named(path, [&] { return read_array(MappedFile::open(path)->bytes()); });
+}
+
+Tensor map_npy(const std::string& path) {
+  return named(path, [&] {
+    auto file = MappedFile::open(path);
+    const NpyHeader header = parse_npy_header(file->bytes());
+    // Truth values may be any bytes there, and numbers may lie askew.
+    const bool as_they_are = !header.swapped && !header.columns_first && header.dtype != DType::boolean &&
+                             header.size % size_of(header.dtype) == 0;
+    if (!as_they_are) return read_array(file->bytes());
+    return mapped_tensor(std::move(file), header.size, header.dtype, header.shape);
+  });
 }
 
 void write_npy(const std::string& path, const Tensor& tensor) {

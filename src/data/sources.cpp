@@ -123,10 +123,10 @@ class FixedStage final : public Stage {
 class GeneratorStage final : public Stage {
  public:
   using Generator = std::function<std::optional<Nest>()>;
-  GeneratorStage(std::function<Generator()> make, int64_t cardinality)
-      : make_(std::move(make)), cardinality_(cardinality) {}
+  GeneratorStage(std::string name, std::function<Generator()> make, int64_t cardinality)
+      : name_(std::move(name)), make_(std::move(make)), cardinality_(cardinality) {}
   int64_t cardinality() const override { return cardinality_; }
-  std::string describe() const override { return "from_generator()"; }
+  std::string describe() const override { return name_ + "()"; }
   std::unique_ptr<tandem::data::detail::Cursor> open(int64_t) const override {
     return std::make_unique<Cursor>(make_());
   }
@@ -153,11 +153,16 @@ class GeneratorStage final : public Stage {
     bool ended_ = false;
   };
 
+  std::string name_;
   std::function<Generator()> make_;
   int64_t cardinality_;
 };
 
 }  // namespace
+
+StageHandle rows_stage(std::string name, std::shared_ptr<const Rows> rows) {
+  return std::make_shared<FixedStage>(std::move(name), std::move(rows));
+}
 
 StageHandle tensors_stage(const Nest& rows) {
   return std::make_shared<FixedStage>("from_tensors", std::make_shared<TensorRows>(rows));
@@ -171,8 +176,9 @@ StageHandle function_stage(std::string name, std::function<Nest(int64_t)> f, int
   return std::make_shared<FixedStage>(std::move(name), std::make_shared<FunctionRows>(std::move(f), count));
 }
 
-StageHandle generator_stage(std::function<std::function<std::optional<Nest>()>()> make, int64_t cardinality) {
-  return std::make_shared<GeneratorStage>(std::move(make), cardinality);
+StageHandle generator_stage(std::string name, std::function<std::function<std::optional<Nest>()>()> make,
+                            int64_t cardinality) {
+  return std::make_shared<GeneratorStage>(std::move(name), std::move(make), cardinality);
 }
 
 }  // namespace tandem::data::detail

@@ -5,10 +5,13 @@
 
 namespace tandem::data::detail {
 
+/// Rows that are the same in every pass.
+StageHandle rows_stage(std::string name, std::shared_ptr<const Rows> rows);
 StageHandle tensors_stage(const Nest& rows);
 StageHandle elements_stage(std::vector<Nest> elements);
 StageHandle function_stage(std::string name, std::function<Nest(int64_t)> f, int64_t count);
-StageHandle generator_stage(std::function<std::function<std::optional<Nest>()>()> make, int64_t cardinality);
+StageHandle generator_stage(std::string name, std::function<std::function<std::optional<Nest>()>()> make,
+                            int64_t cardinality);
 
 StageHandle shuffle_stage(StageHandle source, uint64_t seed, const ShuffleOptions& options);
 StageHandle repeat_stage(StageHandle source, int64_t count);

@@ -57,7 +57,7 @@ class Iterator {
    public:
     using value_type = Nest;
     using difference_type = std::ptrdiff_t;
-    explicit Position(Iterator& owner) : owner_(&owner), element_(owner.next()) {}
+    explicit Position(std::shared_ptr<Iterator> owner) : owner_(std::move(owner)), element_(owner_->next()) {}
     const Nest& operator*() const { return *element_; }
     Position& operator++() {
       element_ = owner_->next();
@@ -67,10 +67,10 @@ class Iterator {
     bool operator==(std::default_sentinel_t) const { return !element_; }
 
    private:
-    Iterator* owner_;
+    std::shared_ptr<Iterator> owner_;
     std::optional<Nest> element_;
   };
-  Position begin() { return Position(*this); }
+  Position begin() { return Position(std::shared_ptr<Iterator>(std::shared_ptr<void>(), this)); }
   std::default_sentinel_t end() const { return {}; }
 
  private:
@@ -291,6 +291,9 @@ class Dataset {
 
   /// Starts reading. Passes with different numbers shuffle differently; fit numbers its epochs.
   Iterator iterate(int64_t pass = 0) const;
+  /// Pass 0 in a range-for.
+  Iterator::Position begin() const { return Iterator::Position(std::make_shared<Iterator>(iterate())); }
+  std::default_sentinel_t end() const { return {}; }
   /// What it is made of: `from_tensors(60000).shuffle(42).batch(32)`.
   std::string describe() const;
 

@@ -3,12 +3,18 @@
 
 #include <string>
 
+#include "tandem/data/dataset.h"
 #include "tandem/tensor.h"
 
 namespace tandem::data {
 
 /// The array in an IDX file, plain or gzip. Errors (io): missing, not IDX, damaged, sizes that lie.
 Tensor read_idx(const std::string& path);
+
+/// The entries along the array's first dimension, one an element, without reading the whole file first: a
+/// plain file of bytes is mapped, and its elements can be had by number; gzip and wider elements are read in
+/// order, a row at a time. Errors (io): as read_idx.
+Dataset idx_rows(const std::string& path);
 
 /// Pictures to learn from and pictures to be judged by.
 struct Images {

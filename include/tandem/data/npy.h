@@ -12,6 +12,11 @@ namespace tandem::data {
 /// ml_dtypes writes them, are bfloat16. Errors (io): missing, not NumPy's, cut off, elements that are no
 /// numbers (objects, records, texts, complex numbers).
 Tensor read_npy(const std::string& path);
+/// The same array, without reading it: its elements are the file's own pages, which come as they are used, so
+/// that arrays larger than memory do. `Dataset::from_tensors({td::data::map_npy("x.npy"),
+/// td::data::map_npy("y.npy")})` Arrays of the other byte or element order are read as by read_npy. The file
+/// must not change while in use.
+Tensor map_npy(const std::string& path);
 /// Writes an array: aside, then moved into place. Errors (io): the file cannot be written.
 void write_npy(const std::string& path, const Tensor& tensor);
 
