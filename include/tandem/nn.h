@@ -16,5 +16,7 @@
 #include "tandem/nn/model.h"
 #include "tandem/nn/module.h"
 #include "tandem/nn/optimizer.h"
+#include "tandem/nn/optimizers.h"
 #include "tandem/nn/regularizer.h"
+#include "tandem/nn/schedule.h"
 #include "tandem/nn/weights.h"
