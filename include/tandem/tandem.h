@@ -7,6 +7,7 @@
 #include "tandem/data/dataset.h"
 #include "tandem/data/digits.h"
 #include "tandem/data/idx.h"
+#include "tandem/data/image.h"
 #include "tandem/data/npy.h"
 #include "tandem/data/safetensors.h"
 #include "tandem/data/text.h"
