@@ -20,6 +20,7 @@ int main(int argc, char** argv) try {
   bench::small_rows(harness, torch);
   bench::network_rows(harness, torch);
   bench::convolution_rows(harness);
+  bench::data_rows(harness);
   bench::loading_rows(harness);
   return harness.finish();
 } catch (const std::exception& error) {

@@ -8,6 +8,7 @@ namespace tandem::bench {
 
 void small_rows(Harness& harness, const Peer* torch);
 void convolution_rows(Harness& harness);
+void data_rows(Harness& harness);
 void loading_rows(Harness& harness);
 void network_rows(Harness& harness, const Peer* torch);
 
