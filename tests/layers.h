@@ -21,6 +21,8 @@ struct LayerRow {
   int64_t parameters = 0;
   bool training = false;  ///< gradients are taken as in training
   bool smooth = true;     ///< has gradients where the test looks
+  /// The input, where the usual one would not do.
+  std::function<Tensor(const Shape& shape)> values = {};
 };
 
 /// Numbers without a pattern that a layer could hide behind.
@@ -39,7 +41,8 @@ inline bool have_same_bits(const Tensor& a, const Tensor& b) {
 /// Output, then the gradients of a weighted sum of it with respect to the input and all trainable variables.
 inline std::vector<Tensor> output_and_gradients(const nn::Layer& layer, const Tensor& x, bool training) {
   GradientTape tape;
-  std::vector<GradientSource> sources{x};
+  std::vector<GradientSource> sources;
+  if (is_floating(x.dtype())) sources.emplace_back(x);
   for (const Variable& v : layer.trainable_variables()) sources.emplace_back(v);
   for (const GradientSource& s : sources) tape.watch(s);
   const Tensor y = layer(x, {.training = training});
@@ -78,7 +81,7 @@ inline double difference(const nn::Layer& layer, const Tensor& x, const Variable
 inline void check_layer(const LayerRow& row) {
   SCOPED_TRACE(row.name);
   const nn::Layer layer = row.make();
-  const Tensor x = wavy(row.input);
+  const Tensor x = row.values ? row.values(row.input) : wavy(row.input);
   random::seed(7);
   const Tensor y = layer(x);
   EXPECT_EQ(y.shape(), row.output);
@@ -88,7 +91,7 @@ inline void check_layer(const LayerRow& row) {
   Shape example = row.input;
   example.erase(0);
   const nn::Layer other = row.make();
-  const nn::Value described = other(nn::Input(example, {.dtype = DType::f64}));
+  const nn::Value described = other(nn::Input(example, {.dtype = x.dtype()}));
   Shape with_batch = row.output;
   with_batch[0] = -1;
   EXPECT_EQ(described.shape(), with_batch);
@@ -112,7 +115,7 @@ inline void check_layer(const LayerRow& row) {
       FunctionOptions options;
       Shape signature = row.input;
       if (unknown) signature[0] = -1;
-      options.input_signature = {spec(signature, DType::f64)};
+      options.input_signature = {spec(signature, x.dtype())};
       const Function<std::vector<Tensor>(Tensor)> graph(run, options);
       restore();
       const std::vector<Tensor> traced = graph(x);

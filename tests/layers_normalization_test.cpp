@@ -142,6 +142,30 @@ TEST(Behaviour, T_13_batch_normalization_in_training_has_mean_0_and_deviation_1)
   for (size_t i = 2; i < 4; ++i) EXPECT_TRUE(have_same_bits(eager.variables()[i], other.variables()[i]));
 }
 
+TEST(Behaviour, T_13_frozen_or_masked_batch_normalization) {
+  const td::Tensor x = wavy({4, 2, 3}, 0.1, td::float32) * 3 + 5;
+  const nn::BatchNormalization frozen;
+  const td::Tensor inference = frozen(x);
+  frozen.set_trainable(false);
+  EXPECT_TRUE(have_same_bits(frozen(x, {.training = true}), inference));
+  EXPECT_TRUE(have_same_bits(frozen.variables()[2], td::zeros({3})));
+  // What is masked changes neither statistics nor moving values.
+  const td::Tensor mask({{1, 0}, {1, 1}, {0, 1}, {1, 0}}, td::boolean);
+  const td::Tensor spoilt = td::where(td::unsqueeze(mask, {-1}), x, 1000.f);
+  const nn::BatchNormalization one, other;
+  const td::Tensor y = one(x, {.training = true, .mask = mask});
+  const td::Tensor z = other(spoilt, {.training = true, .mask = mask});
+  for (size_t i = 2; i < 4; ++i) EXPECT_TRUE(have_same_bits(one.variables()[i], other.variables()[i]));
+  const td::Tensor counting = td::boolean_mask(y, mask);
+  EXPECT_TRUE(have_same_bits(counting, td::boolean_mask(z, mask)));
+  for (float m : td::mean(counting, {0}).to_vector<float>()) EXPECT_NEAR(m, 0, 1e-5);
+  // Nothing counts: numbers all the same, and the moving values stay.
+  const td::Tensor before = one.variables()[3];
+  const td::Tensor none = one(x, {.training = true, .mask = td::cast(td::zeros({4, 2}), td::boolean)});
+  EXPECT_FALSE(td::reduce_any(td::is_nan(none)).item<bool>());
+  EXPECT_TRUE(have_same_bits(one.variables()[3], before));
+}
+
 TEST(Behaviour, T_14_dropout_keeps_the_mean_and_draws_once_a_call) {
   const td::Tensor x = td::ones({40, 50});
   const nn::Dropout dropout(0.5);

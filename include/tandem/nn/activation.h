@@ -11,9 +11,10 @@ namespace tandem::nn {
 
 /// What a layer applies to its result: nothing, a function by Keras's name, or any function of a tensor.
 ///
-/// Names: linear, relu, relu6, leaky_relu (slope 0.2), elu, selu, gelu, sigmoid, hard_sigmoid, softmax,
-/// log_softmax, softplus, softsign, swish (silu), hard_swish (hard_silu), mish, tanh, exponential. Errors: an
-/// unknown name.
+/// Names, with Keras's constants: linear, relu, relu6, leaky_relu (slope 0.2), elu, selu, celu, gelu, glu
+/// (halves the last dimension), sigmoid, hard_sigmoid, sparse_sigmoid, log_sigmoid, softmax, log_softmax,
+/// sparsemax, softplus, sparse_plus, squareplus, softsign, swish (silu), hard_swish (hard_silu), mish, tanh,
+/// hard_tanh, tanh_shrink, hard_shrink, soft_shrink, exponential. Errors: an unknown name.
 class ActivationFunction {
  public:
   ActivationFunction() = default;

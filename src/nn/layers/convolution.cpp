@@ -221,22 +221,28 @@ SeparableConvolutionOptions without_mixing(const DepthwiseConvolutionOptions& o)
              ConvolutionOptions options, Location where)                                                  \
       : Layer(#Kind, options.name, where,                                                                 \
               detail::make_body<ConvolutionBody>(#Kind, where, spatial, filters, kernel_size, activation, \
-                                                 options)) {}
+                                                 options)) {                                              \
+    detail::penalize_activity(*this, options.activity_regularizer);                                       \
+  }
 TANDEM_CONVOLUTION(Conv1D, 1)
 TANDEM_CONVOLUTION(Conv2D, 2)
 TANDEM_CONVOLUTION(Conv3D, 3)
 #undef TANDEM_CONVOLUTION
 
-#define TANDEM_SEPARABLE(Kind, spatial)                                                                 \
-  Depthwise##Kind::Depthwise##Kind(PerAxis kernel_size, ActivationFunction activation,                  \
-                                   DepthwiseConvolutionOptions options, Location where)                 \
-      : Layer("Depthwise" #Kind, options.name, where,                                                   \
-              separable("Depthwise" #Kind, where, spatial, {}, kernel_size, activation,                 \
-                        without_mixing(options))) {}                                                    \
-  Separable##Kind::Separable##Kind(int64_t filters, PerAxis kernel_size, ActivationFunction activation, \
-                                   SeparableConvolutionOptions options, Location where)                 \
-      : Layer("Separable" #Kind, options.name, where,                                                   \
-              separable("Separable" #Kind, where, spatial, filters, kernel_size, activation, options)) {}
+#define TANDEM_SEPARABLE(Kind, spatial)                                                                  \
+  Depthwise##Kind::Depthwise##Kind(PerAxis kernel_size, ActivationFunction activation,                   \
+                                   DepthwiseConvolutionOptions options, Location where)                  \
+      : Layer("Depthwise" #Kind, options.name, where,                                                    \
+              separable("Depthwise" #Kind, where, spatial, {}, kernel_size, activation,                  \
+                        without_mixing(options))) {                                                      \
+    detail::penalize_activity(*this, options.activity_regularizer);                                      \
+  }                                                                                                      \
+  Separable##Kind::Separable##Kind(int64_t filters, PerAxis kernel_size, ActivationFunction activation,  \
+                                   SeparableConvolutionOptions options, Location where)                  \
+      : Layer("Separable" #Kind, options.name, where,                                                    \
+              separable("Separable" #Kind, where, spatial, filters, kernel_size, activation, options)) { \
+    detail::penalize_activity(*this, options.activity_regularizer);                                      \
+  }
 TANDEM_SEPARABLE(Conv1D, 1)
 TANDEM_SEPARABLE(Conv2D, 2)
 #undef TANDEM_SEPARABLE

@@ -18,6 +18,11 @@ Variable make_parameter(ModuleState& state, const char* name, const Shape& shape
                          {.dtype = dtype, .regularizer = regularizer, .constraint = constraint}, state.where);
 }
 
+void penalize_activity(const Layer& layer, const Regularizer& regularizer) {
+  if (regularizer.defined())
+    layer.state()->activity_regularizer = [regularizer](const Tensor& y) { return regularizer(y); };
+}
+
 void check_word(std::string_view what, std::string_view word,
                 std::initializer_list<std::string_view> allowed) {
   if (std::find(allowed.begin(), allowed.end(), word) != allowed.end()) return;

@@ -55,6 +55,9 @@ Variable make_parameter(ModuleState& state, const char* name, const Shape& shape
                         const Initializer& initializer, const Regularizer& regularizer = {},
                         const Constraint& constraint = {});
 
+/// Adds a penalty of the layer's results, divided by the batch's size, to the loss.
+void penalize_activity(const Layer& layer, const Regularizer& regularizer);
+
 /// Where the channels are: true for "channels_last", false for "channels_first". Errors: another word.
 bool is_channels_last(std::string_view data_format);
 /// Throws unless x has a batch, channels and so many spatial dimensions; says what the layout is.

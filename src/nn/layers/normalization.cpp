@@ -26,9 +26,9 @@ int positive_axis(const Tensor& x, int64_t axis) {
 }
 
 /// Axes of x in ascending order.
-Dims positive_axes(const Tensor& x, const std::vector<int64_t>& axes) {
+Dims positive_axes(const Tensor& x, const Axes& axes) {
   Dims found;
-  for (int64_t axis : axes) found.push_back(positive_axis(x, axis));
+  for (int64_t axis : axes.numbers()) found.push_back(positive_axis(x, axis));
   std::sort(found.begin(), found.end());
   TD_CHECK(std::adjacent_find(found.begin(), found.end()) == found.end(), "axis {} is listed twice",
            *std::adjacent_find(found.begin(), found.end()));
@@ -96,15 +96,16 @@ class BatchNormalizationBody final : public LayerBody {
     const Tensor wide = cast(x, type);
     const int rank = x.rank();
     Tensor mean = w.mean, variance = w.variance, distance;
-    if (is_training()) {
+    if (is_training() && is_trainable(state)) {
       Dims others;
       for (int i = 0; i < rank; ++i)
         if (i != channels[0]) others.push_back(i);
-      const Tensor batch_mean = reduce_mean(wide, others);
+      const Counting counting(x, wide, others);
+      const Tensor batch_mean = counting.mean(wide);
       distance = wide - along(batch_mean, channels, rank);
-      const Tensor batch_variance = reduce_mean(square(distance), others);
-      follow(w.mean, mean, batch_mean);
-      follow(w.variance, variance, batch_variance);
+      const Tensor batch_variance = counting.mean(square(distance));
+      follow(w.mean, mean, batch_mean, counting);
+      follow(w.variance, variance, batch_variance, counting);
       variance = batch_variance;
     } else {
       distance = wide - along(mean, channels, rank);
@@ -115,14 +116,48 @@ class BatchNormalizationBody final : public LayerBody {
     if (w.beta.defined()) y = y + along(w.beta, channels, rank);
     return cast(y, x.dtype());
   }
+  bool passes_mask() const override { return true; }
 
  private:
   struct Weights {
     Variable gamma, beta, mean, variance;
   };
 
-  void follow(const Variable& moving, const Tensor& old, const Tensor& batch) const {
-    moving.assign(old * options_.momentum + batch * (1 - options_.momentum));
+  /// Means over the positions that the mask of x lets count.
+  class Counting {
+   public:
+    Counting(const Tensor& x, const Tensor& wide, const Dims& axes) : axes_(axes) {
+      const Tensor mask = mask_of(x);
+      if (!mask.defined()) return;
+      Dims missing;
+      for (int i = mask.rank(); i < x.rank(); ++i) missing.push_back(i);
+      const Tensor shaped = cast(missing.empty() ? mask : unsqueeze(mask, missing), wide.dtype());
+      weights_ = expand(shaped, shape_of(x));
+      count_ = reduce_sum(weights_, axes);
+    }
+    Tensor mean(const Tensor& t) const {
+      if (!weights_.defined()) return reduce_mean(t, axes_);
+      return reduce_sum(t * weights_, axes_) / maximum(count_, 1);
+    }
+    /// `now`, or `before` where nothing counts.
+    Tensor if_any(const Tensor& now, const Tensor& before) const {
+      return weights_.defined() ? where(greater(count_, 0), now, before) : now;
+    }
+
+   private:
+    Dims axes_;
+    Tensor weights_, count_;
+  };
+
+  void follow(const Variable& moving, const Tensor& old, const Tensor& batch,
+              const Counting& counting) const {
+    moving.assign(counting.if_any(old * options_.momentum + batch * (1 - options_.momentum), old));
+  }
+  /// Neither it nor what it is part of is frozen.
+  static bool is_trainable(const ModuleState& state) {
+    if (!state.trainable.load(std::memory_order_relaxed)) return false;
+    const std::shared_ptr<ModuleState> above = state.parent.lock();
+    return !above || is_trainable(*above);
   }
 
   Weights build(ModuleState& state, const Tensor& x, const Dims& channels) const {
@@ -172,6 +207,7 @@ class LayerNormalizationBody final : public LayerBody {
     if (s.beta.defined()) y = y + along(s.beta, axes, rank);
     return y;
   }
+  bool passes_mask() const override { return true; }
 
  private:
   LayerNormalizationOptions options_;
@@ -200,6 +236,7 @@ class RMSNormalizationBody final : public LayerBody {
     const Tensor factor = rsqrt(reduce_mean(square(wide), axes, true) + options_.epsilon);
     return cast(wide * factor, x.dtype()) * along(s.gamma, axes, x.rank());
   }
+  bool passes_mask() const override { return true; }
 
  private:
   RMSNormalizationOptions options_;
@@ -215,6 +252,7 @@ class UnitNormalizationBody final : public LayerBody {
     const Dims axes = positive_axes(x, options_.axis);
     return x * rsqrt(maximum(reduce_sum_square(x, axes, true), 1e-12));
   }
+  bool passes_mask() const override { return true; }
 
  private:
   UnitNormalizationOptions options_;
@@ -251,6 +289,7 @@ class GroupNormalizationBody final : public LayerBody {
     if (s.beta.defined()) y = y + along(s.beta, channels, rank);
     return y;
   }
+  bool passes_mask() const override { return true; }
 
  private:
   Scales build(ModuleState& state, const Tensor& x, const Dims& channels) const {

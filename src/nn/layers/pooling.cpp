@@ -1,6 +1,7 @@
 #include "tandem/nn/layers/pooling.h"
 
 #include "nn/layers/layer_support.h"
+#include "tandem/ops/math.h"
 #include "tandem/ops/pooling.h"
 #include "tandem/ops/reduce.h"
 #include "tandem/ops/shape.h"
@@ -40,12 +41,10 @@ class PoolingBody final : public LayerBody {
   PoolOptions options_;
 };
 
-using Reduction = Tensor (*)(const Operand& x, const Operand& axes, bool keepdims);
-
 class GlobalPoolingBody final : public LayerBody {
  public:
-  GlobalPoolingBody(Reduction reduction, int spatial, const GlobalPoolingOptions& options)
-      : reduction_(reduction),
+  GlobalPoolingBody(bool is_mean, int spatial, const GlobalPoolingOptions& options)
+      : is_mean_(is_mean),
         spatial_(spatial),
         channels_last_(detail::is_channels_last(options.data_format)),
         keepdims_(options.keepdims) {
@@ -54,11 +53,15 @@ class GlobalPoolingBody final : public LayerBody {
 
   Tensor call(ModuleState&, const Tensor& x) override {
     detail::check_layout(x, spatial_, channels_last_);
-    return reduction_(x, axes_, keepdims_);
+    if (const Tensor mask = mask_of(x); is_mean_ && spatial_ == 1 && mask.defined()) {
+      const Tensor weights = cast(unsqueeze(mask, {channels_last_ ? 2 : 1}), x.dtype());
+      return reduce_sum(x * weights, axes_, keepdims_) / maximum(reduce_sum(weights, axes_, keepdims_), 1);
+    }
+    return is_mean_ ? reduce_mean(x, axes_, keepdims_) : reduce_max(x, axes_, keepdims_);
   }
 
  private:
-  Reduction reduction_;
+  bool is_mean_;
   int spatial_;
   bool channels_last_, keepdims_;
   Dims axes_;
@@ -78,16 +81,16 @@ TANDEM_POOLING(AveragePooling2D, average_pool, 2)
 TANDEM_POOLING(AveragePooling3D, average_pool, 3)
 #undef TANDEM_POOLING
 
-#define TANDEM_GLOBAL_POOLING(Kind, reduction, spatial)    \
+#define TANDEM_GLOBAL_POOLING(Kind, is_mean, spatial)      \
   Kind::Kind(GlobalPoolingOptions options, Location where) \
       : Layer(#Kind, options.name, where,                  \
-              detail::make_body<GlobalPoolingBody>(#Kind, where, reduction, spatial, options)) {}
-TANDEM_GLOBAL_POOLING(GlobalMaxPooling1D, reduce_max, 1)
-TANDEM_GLOBAL_POOLING(GlobalMaxPooling2D, reduce_max, 2)
-TANDEM_GLOBAL_POOLING(GlobalMaxPooling3D, reduce_max, 3)
-TANDEM_GLOBAL_POOLING(GlobalAveragePooling1D, reduce_mean, 1)
-TANDEM_GLOBAL_POOLING(GlobalAveragePooling2D, reduce_mean, 2)
-TANDEM_GLOBAL_POOLING(GlobalAveragePooling3D, reduce_mean, 3)
+              detail::make_body<GlobalPoolingBody>(#Kind, where, is_mean, spatial, options)) {}
+TANDEM_GLOBAL_POOLING(GlobalMaxPooling1D, false, 1)
+TANDEM_GLOBAL_POOLING(GlobalMaxPooling2D, false, 2)
+TANDEM_GLOBAL_POOLING(GlobalMaxPooling3D, false, 3)
+TANDEM_GLOBAL_POOLING(GlobalAveragePooling1D, true, 1)
+TANDEM_GLOBAL_POOLING(GlobalAveragePooling2D, true, 2)
+TANDEM_GLOBAL_POOLING(GlobalAveragePooling3D, true, 3)
 #undef TANDEM_GLOBAL_POOLING
 
 }  // namespace tandem::nn

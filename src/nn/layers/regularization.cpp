@@ -43,6 +43,7 @@ class NoiseBody : public LayerBody {
     const Variable& numbers = generator_.get([&] { return generator(state); });
     return is_training() ? disturbed(x, numbers) : x;
   }
+  bool passes_mask() const final { return true; }
 
  protected:
   virtual Tensor disturbed(const Tensor& x, const Variable& generator) const = 0;

@@ -109,7 +109,9 @@ class TransposedBody final : public LayerBody {
              TransposedConvolutionOptions options, Location where)                                       \
       : Layer(#Kind, options.name, where,                                                                \
               detail::make_body<TransposedBody>(#Kind, where, spatial, filters, kernel_size, activation, \
-                                                options)) {}
+                                                options)) {                                              \
+    detail::penalize_activity(*this, options.activity_regularizer);                                      \
+  }
 TANDEM_TRANSPOSED(Conv1DTranspose, 1)
 TANDEM_TRANSPOSED(Conv2DTranspose, 2)
 TANDEM_TRANSPOSED(Conv3DTranspose, 3)

@@ -22,6 +22,7 @@ struct ConvolutionOptions {
   Initializer bias_initializer = "zeros";
   Regularizer kernel_regularizer = {};
   Regularizer bias_regularizer = {};
+  Regularizer activity_regularizer = {};  ///< of the results; divided by the batch's size
   Constraint kernel_constraint = {};
   Constraint bias_constraint = {};
   std::string name = {};
@@ -64,6 +65,7 @@ struct TransposedConvolutionOptions {
   Initializer bias_initializer = "zeros";
   Regularizer kernel_regularizer = {};
   Regularizer bias_regularizer = {};
+  Regularizer activity_regularizer = {};  ///< of the results; divided by the batch's size
   Constraint kernel_constraint = {};
   Constraint bias_constraint = {};
   std::string name = {};
@@ -101,6 +103,7 @@ struct DepthwiseConvolutionOptions {
   Initializer bias_initializer = "zeros";
   Regularizer depthwise_regularizer = {};
   Regularizer bias_regularizer = {};
+  Regularizer activity_regularizer = {};  ///< of the results; divided by the batch's size
   Constraint depthwise_constraint = {};
   Constraint bias_constraint = {};
   std::string name = {};
@@ -134,6 +137,7 @@ struct SeparableConvolutionOptions {
   Regularizer depthwise_regularizer = {};
   Regularizer pointwise_regularizer = {};
   Regularizer bias_regularizer = {};
+  Regularizer activity_regularizer = {};  ///< of the results; divided by the batch's size
   Constraint depthwise_constraint = {};
   Constraint pointwise_constraint = {};
   Constraint bias_constraint = {};

@@ -1,9 +1,8 @@
 #pragma once
 // Normalization layers.
 
-#include <vector>
-
 #include "tandem/nn/layer.h"
+#include "tandem/nn/layers/per_axis.h"
 
 namespace tandem::nn {
 
@@ -28,7 +27,8 @@ struct BatchNormalizationOptions {
 /// (x - mean) / sqrt(variance + epsilon) * gamma + beta, each but x one number a channel. In training mean
 /// and variance are those of the batch, and the moving ones, which all other calls use, become momentum * old
 /// + (1
-/// - momentum) * batch's. Floating dtypes; statistics of narrow ones are computed in float32.
+/// - momentum) * batch's. Masked positions do not count; frozen, the layer uses the moving ones in training
+/// too. Floating dtypes; statistics of narrow ones are computed in float32.
 /// `h = nn::BatchNormalization()(h);`
 class BatchNormalization : public Layer {
  public:
@@ -37,7 +37,7 @@ class BatchNormalization : public Layer {
 
 /// Options of LayerNormalization.
 struct LayerNormalizationOptions {
-  std::vector<int64_t> axis = {-1};
+  Axes axis = -1;
   double epsilon = 1e-3;
   bool center = true;  ///< adds beta
   bool scale = true;   ///< multiplies by gamma
@@ -82,7 +82,7 @@ class GroupNormalization : public Layer {
 
 /// Options of RMSNormalization.
 struct RMSNormalizationOptions {
-  std::vector<int64_t> axis = {-1};
+  Axes axis = -1;
   double epsilon = 1e-6;
   std::string name = {};
 };
@@ -95,7 +95,7 @@ class RMSNormalization : public Layer {
 
 /// Options of UnitNormalization.
 struct UnitNormalizationOptions {
-  std::vector<int64_t> axis = {-1};
+  Axes axis = -1;
   std::string name = {};
 };
 

@@ -1,5 +1,5 @@
 #pragma once
-// Numbers given once for all spatial dimensions, or one for each.
+// Numbers given once for all spatial dimensions, or one for each; one axis, or several.
 
 #include "tandem/location.h"
 #include "tandem/shape.h"
@@ -20,6 +20,12 @@ class PerAxis {
 
  private:
   Dims numbers_;
+};
+
+/// One axis, or several: `-1`, `{1, 2}`.
+class Axes : public PerAxis {
+ public:
+  using PerAxis::PerAxis;
 };
 
 }  // namespace tandem::nn
