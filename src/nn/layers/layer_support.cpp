@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "tandem/ops/random.h"
 #include "tandem/ops/shape.h"
 
 namespace tandem::nn::detail {
@@ -16,6 +17,25 @@ Variable make_parameter(ModuleState& state, const char* name, const Shape& shape
                         const Constraint& constraint) {
   return state.parameter(name, shape, initializer,
                          {.dtype = dtype, .regularizer = regularizer, .constraint = constraint}, state.where);
+}
+
+const Variable& NoiseSource::generator(ModuleState& state) {
+  return generator_.get([&]() -> Variable {
+    if (!seed_) return random::generator();
+    return state.parameter(
+        "seed_state", {2}, [seed = *seed_](const Shape&, DType) { return random::make_generator(seed).value(); },
+        {.trainable = false, .dtype = DType::u64}, state.where);
+  });
+}
+
+std::shared_ptr<ModuleState> part_of(ModuleState& state, const char* name) {
+  for (const ModuleState::Member& m : state.members_now())
+    if (m.name == name && m.module) return m.module;
+  auto part = std::make_shared<ModuleState>();
+  part->kind = "Projection";
+  part->where = state.where;
+  state.add_module(name, part, state.where);
+  return part;
 }
 
 void penalize_activity(const Layer& layer, const Regularizer& regularizer) {

@@ -55,6 +55,21 @@ Variable make_parameter(ModuleState& state, const char* name, const Shape& shape
                         const Initializer& initializer, const Regularizer& regularizer = {},
                         const Constraint& constraint = {});
 
+/// Where a layer's random numbers come from: a variable "seed_state" of its own where it has a seed, else
+/// td::random::generator().
+class NoiseSource {
+ public:
+  explicit NoiseSource(std::optional<uint64_t> seed) : seed_(seed) {}
+  const Variable& generator(ModuleState& state);
+
+ private:
+  std::optional<uint64_t> seed_;
+  Once<Variable> generator_;
+};
+
+/// A module of this name inside the layer, which has no use but to name parameters.
+std::shared_ptr<ModuleState> part_of(ModuleState& state, const char* name);
+
 /// Adds a penalty of the layer's results, divided by the batch's size, to the loss.
 void penalize_activity(const Layer& layer, const Regularizer& regularizer);
 
