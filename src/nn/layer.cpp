@@ -182,7 +182,7 @@ Values describe_call(const Layer& layer, const Values& inputs, detail::CallForm 
   TraceMode trace;
   trace.may_create_variables = true;
   // Unknown sizes that appear in one call must not look like those of another.
-  static std::atomic<int64_t> next_symbols{2 * (symbol_base / 3)};
+  static std::atomic<int64_t> next_symbols{4 * (symbol_base / 3)};
   trace.graph.next_symbol = next_symbols -= 4096;
   Nest tensors;
   try {

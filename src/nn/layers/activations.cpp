@@ -103,7 +103,7 @@ class PReLUBody final : public LayerBody {
 }  // namespace
 
 Activation::Activation(ActivationFunction function, LayerOptions options, Location where)
-    : Layer("Activation", options.name, where, std::make_shared<ActivationBody>(std::move(function))) {}
+    : Layer("Activation", options.name, where, detail::make_clonable<ActivationBody>(std::move(function))) {}
 
 Softmax::Softmax(SoftmaxOptions options, Location where)
     : Layer("Softmax", options.name, where, detail::make_body<SoftmaxBody>("Softmax", where, options.axis)) {}
@@ -113,15 +113,15 @@ ReLU::ReLU(ReLUOptions options, Location where)
 
 LeakyReLU::LeakyReLU(LeakyReLUOptions options, Location where)
     : Layer("LeakyReLU", options.name, where,
-            std::make_shared<ActivationBody>([slope = static_cast<float>(options.negative_slope)](
-                                                 const Tensor& x) { return leaky_relu(x, slope); })) {}
+            detail::make_clonable<ActivationBody>([slope = static_cast<float>(options.negative_slope)](
+                                                      const Tensor& x) { return leaky_relu(x, slope); })) {}
 
 PReLU::PReLU(PReLUOptions options, Location where)
-    : Layer("PReLU", options.name, where, std::make_shared<PReLUBody>(options)) {}
+    : Layer("PReLU", options.name, where, detail::make_clonable<PReLUBody>(options)) {}
 
 ELU::ELU(ELUOptions options, Location where)
     : Layer("ELU", options.name, where,
-            std::make_shared<ActivationBody>(
+            detail::make_clonable<ActivationBody>(
                 [alpha = static_cast<float>(options.alpha)](const Tensor& x) { return elu(x, alpha); })) {}
 
 }  // namespace tandem::nn

@@ -41,11 +41,12 @@ class MultiHeadAttentionBody final : public LayerBody {
  public:
   MultiHeadAttentionBody(int64_t heads, int64_t key_dim, MultiHeadAttentionOptions options)
       : heads_(heads), key_dim_(key_dim), options_(std::move(options)), noise_(options_.seed) {
-    TD_CHECK(heads > 0 && key_dim > 0, "{} heads of size {} were asked for; expected at least 1 of each", heads,
-             key_dim);
+    TD_CHECK(heads > 0 && key_dim > 0, "{} heads of size {} were asked for; expected at least 1 of each",
+             heads, key_dim);
     TD_CHECK(options_.value_dim.value_or(1) > 0 && options_.output_size.value_or(1) > 0,
              "value_dim and output_size must be at least 1");
-    TD_CHECK(options_.dropout >= 0 && options_.dropout <= 1, "dropout is {}; expected 0 to 1", options_.dropout);
+    TD_CHECK(options_.dropout >= 0 && options_.dropout <= 1, "dropout is {}; expected 0 to 1",
+             options_.dropout);
   }
 
   Tensor call(ModuleState& state, const Tensor& x) override {
@@ -61,10 +62,11 @@ class MultiHeadAttentionBody final : public LayerBody {
       given = in.back();
       in.pop_back();
     }
-    TD_CHECK(!in.empty() && in.size() <= 3,
-             "the layer was called on {} tensors; expected the query, or query and value, or query, value and "
-             "key, and maybe a mask of booleans",
-             in.size());
+    TD_CHECK(
+        !in.empty() && in.size() <= 3,
+        "the layer was called on {} tensors; expected the query, or query and value, or query, value and "
+        "key, and maybe a mask of booleans",
+        in.size());
     const Tensor &query = in[0], &value = in.size() > 1 ? in[1] : in[0], &key = in.size() > 2 ? in[2] : value;
     check_sequence("query", query);
     check_sequence("value", value);
@@ -76,10 +78,10 @@ class MultiHeadAttentionBody final : public LayerBody {
     const Tensor scores = matmul(q, transpose(k, {0, 1, 3, 2}));
     Tensor weights = shares(scores, allowed(query, value, key, in.size() > 2, given));
     const Variable& numbers = noise_.generator(state);
-    if (is_training() && options_.dropout > 0)
-      weights = dropout(weights, options_.dropout, true, numbers);
-    const Tensor joined = reshape(transpose(matmul(weights, v), {0, 2, 1, 3}),
-                                  concat({shape_of(query, 0, 2), Tensor({heads_ * value_dim()}, DType::i64)}, 0));
+    if (is_training() && options_.dropout > 0) weights = dropout(weights, options_.dropout, true, numbers);
+    const Tensor joined =
+        reshape(transpose(matmul(weights, v), {0, 2, 1, 3}),
+                concat({shape_of(query, 0, 2), Tensor({heads_ * value_dim()}, DType::i64)}, 0));
     const Tensor out = w.output.kernel;
     Tensor y = matmul(joined, reshape(out, {heads_ * value_dim(), out.shape()[2]}));
     if (w.output.bias.defined()) y = y + w.output.bias;
@@ -103,8 +105,8 @@ class MultiHeadAttentionBody final : public LayerBody {
     // Keras's names: each projection is a part of its own.
     const std::shared_ptr<ModuleState> part = detail::part_of(state, name);
     Projection p;
-    p.kernel = detail::make_parameter(*part, "kernel", kernel, dtype, o.kernel_initializer, o.kernel_regularizer,
-                                      o.kernel_constraint);
+    p.kernel = detail::make_parameter(*part, "kernel", kernel, dtype, o.kernel_initializer,
+                                      o.kernel_regularizer, o.kernel_constraint);
     if (o.use_bias)
       p.bias = detail::make_parameter(*part, "bias", bias, dtype, o.bias_initializer, o.bias_regularizer,
                                       o.bias_constraint);
@@ -141,12 +143,14 @@ class MultiHeadAttentionBody final : public LayerBody {
     Tensor all;
     if (const Tensor m = mask_of(query); m.defined()) all = unsqueeze(m, {1, 3});
     if (const Tensor m = mask_of(value); m.defined()) all = both(all, unsqueeze(m, {1, 2}));
-    if (const Tensor m = has_key ? mask_of(key) : Tensor(); m.defined()) all = both(all, unsqueeze(m, {1, 2}));
+    if (const Tensor m = has_key ? mask_of(key) : Tensor(); m.defined())
+      all = both(all, unsqueeze(m, {1, 2}));
     if (given.defined()) {
-      TD_CHECK(given.rank() == 3 || given.rank() == 4,
-               "the attention mask has shape {}; expected (batch, targets, sources), with the heads maybe after "
-               "the batch",
-               given.shape());
+      TD_CHECK(
+          given.rank() == 3 || given.rank() == 4,
+          "the attention mask has shape {}; expected (batch, targets, sources), with the heads maybe after "
+          "the batch",
+          given.shape());
       all = both(all, given.rank() == 3 ? unsqueeze(given, {1}) : given);
     }
     return options_.use_causal_mask ? both(all, causal(query, key)) : all;
@@ -165,7 +169,8 @@ class AttentionBody final : public LayerBody {
   AttentionBody(bool additive, AttentionOptions options)
       : additive_(additive), options_(std::move(options)), noise_(options_.seed) {
     detail::check_word("score_mode", options_.score_mode, {"dot", "concat"});
-    TD_CHECK(options_.dropout >= 0 && options_.dropout <= 1, "dropout is {}; expected 0 to 1", options_.dropout);
+    TD_CHECK(options_.dropout >= 0 && options_.dropout <= 1, "dropout is {}; expected 0 to 1",
+             options_.dropout);
   }
 
   Tensor call(ModuleState& state, const Tensor& x) override { return call_many(state, {x})[0]; }
@@ -183,8 +188,7 @@ class AttentionBody final : public LayerBody {
     if (options_.use_causal_mask) allowed = both(allowed, causal(query, key));
     Tensor weights = shares(scores(w, query, key), allowed);
     const Variable& numbers = noise_.generator(state);
-    if (is_training() && options_.dropout > 0)
-      weights = dropout(weights, options_.dropout, true, numbers);
+    if (is_training() && options_.dropout > 0) weights = dropout(weights, options_.dropout, true, numbers);
     Tensor y = matmul(weights, value);
     if (const Tensor m = mask_of(query); m.defined()) {
       y = y * cast(unsqueeze(m, {-1}), y.dtype());
@@ -240,7 +244,8 @@ class AttentionBody final : public LayerBody {
 MultiHeadAttention::MultiHeadAttention(int64_t num_heads, int64_t key_dim, MultiHeadAttentionOptions options,
                                        Location where)
     : Layer("MultiHeadAttention", options.name, where,
-            detail::make_body<MultiHeadAttentionBody>("MultiHeadAttention", where, num_heads, key_dim, options)) {
+            detail::make_body<MultiHeadAttentionBody>("MultiHeadAttention", where, num_heads, key_dim,
+                                                      options)) {
   detail::penalize_activity(*this, options.activity_regularizer);
 }
 

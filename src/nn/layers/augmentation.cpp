@@ -32,7 +32,8 @@ class AugmentationBody : public LayerBody {
 
   /// One number an image, (batch, 1, 1, 1).
   static Tensor draw(const Tensor& x, const Factor& factor, const Variable& numbers) {
-    return random::uniform({x.dim(0), Dim(1), Dim(1), Dim(1)}, factor.low(), factor.high(), x.dtype(), numbers);
+    return random::uniform({x.dim(0), Dim(1), Dim(1), Dim(1)}, factor.low(), factor.high(), x.dtype(),
+                           numbers);
   }
 
  private:
@@ -82,7 +83,8 @@ class CropBody final : public AugmentationBody {
   Tensor changed(const Tensor& x, const Variable& numbers) const override {
     for (int i = 0; i < 2; ++i)
       TD_CHECK(x.shape()[2 + i] < 0 || x.shape()[2 + i] >= sizes_[i],
-               "images of {} by {} are smaller than {} by {}", x.shape()[2], x.shape()[3], sizes_[0], sizes_[1]);
+               "images of {} by {} are smaller than {} by {}", x.shape()[2], x.shape()[3], sizes_[0],
+               sizes_[1]);
     const Tensor room = shape_of(x, 2) - Tensor({sizes_[0], sizes_[1]}, DType::i64);
     if (!is_training()) {
       const Tensor starts = room / 2;
@@ -110,8 +112,8 @@ class MoveBody : public AugmentationBody {
   }
 
  protected:
-  /// x read at (a b; c d) (x, y) + (e, f), in halves of width and height from the middle; each entry is (batch,
-  /// 1, 1, 1).
+  /// x read at (a b; c d) (x, y) + (e, f), in halves of width and height from the middle; each entry is
+  /// (batch, 1, 1, 1).
   Tensor moved(const Tensor& x, const Tensor& a, const Tensor& b, const Tensor& e, const Tensor& c,
                const Tensor& d, const Tensor& f) const {
     const Tensor theta = reshape(concat({a, b, e, c, d, f}, 1), {-1, 2, 3});
@@ -238,8 +240,8 @@ RandomZoom::RandomZoom(Factor height_factor, std::optional<Factor> width_factor,
 RandomTranslation::RandomTranslation(Factor height_factor, Factor width_factor, RandomMoveOptions options,
                                      Location where)
     : Layer("RandomTranslation", options.name, where,
-            detail::make_body<TranslationBody>("RandomTranslation", where, height_factor, width_factor, options)) {
-}
+            detail::make_body<TranslationBody>("RandomTranslation", where, height_factor, width_factor,
+                                               options)) {}
 
 RandomContrast::RandomContrast(Factor factor, RandomLightOptions options, Location where)
     : Layer("RandomContrast", options.name, where,

@@ -228,7 +228,7 @@ Embedding::Embedding(int64_t input_dim, int64_t output_dim, EmbeddingOptions opt
             detail::make_body<EmbeddingBody>("Embedding", where, input_dim, output_dim, options)) {}
 
 Masking::Masking(double mask_value, LayerOptions options, Location where)
-    : Layer("Masking", options.name, where, std::make_shared<MaskingBody>(mask_value)) {}
+    : Layer("Masking", options.name, where, detail::make_clonable<MaskingBody>(mask_value)) {}
 
 Flatten::Flatten(FlattenOptions options, Location where)
     : Layer("Flatten", options.name, where, detail::make_body<FlattenBody>("Flatten", where, options)) {}
@@ -244,16 +244,17 @@ RepeatVector::RepeatVector(int64_t n, LayerOptions options, Location where)
             detail::make_body<RepeatVectorBody>("RepeatVector", where, n)) {}
 
 Identity::Identity(LayerOptions options, Location where)
-    : Layer("Identity", options.name, where, std::make_shared<IdentityBody>()) {}
+    : Layer("Identity", options.name, where, detail::make_clonable<IdentityBody>()) {}
 
 ActivityRegularization::ActivityRegularization(regularizers::L1L2Options factors, LayerOptions options,
                                                Location where)
-    : Layer("ActivityRegularization", options.name, where, std::make_shared<IdentityBody>()) {
+    : Layer("ActivityRegularization", options.name, where, detail::make_clonable<IdentityBody>()) {
   detail::penalize_activity(*this, regularizers::L1L2(factors, where));
 }
 
 Lambda::Lambda(std::function<Tensor(const Tensor&)> one,
                std::function<Tensor(const std::vector<Tensor>&)> many, LayerOptions options, Location where)
-    : Layer("Lambda", options.name, where, std::make_shared<LambdaBody>(std::move(one), std::move(many))) {}
+    : Layer("Lambda", options.name, where,
+            detail::make_clonable<LambdaBody>(std::move(one), std::move(many))) {}
 
 }  // namespace tandem::nn

@@ -23,7 +23,8 @@ const Variable& NoiseSource::generator(ModuleState& state) {
   return generator_.get([&]() -> Variable {
     if (!seed_) return random::generator();
     return state.parameter(
-        "seed_state", {2}, [seed = *seed_](const Shape&, DType) { return random::make_generator(seed).value(); },
+        "seed_state", {2},
+        [seed = *seed_](const Shape&, DType) { return random::make_generator(seed).value(); },
         {.trainable = false, .dtype = DType::u64}, state.where);
   });
 }

@@ -136,7 +136,7 @@ class DotBody final : public MergingBody {
 
 #define TANDEM_MERGING(Kind, ...)                  \
   Kind::Kind(LayerOptions options, Location where) \
-      : Layer(#Kind, options.name, where, std::make_shared<ElementwiseBody>(__VA_ARGS__)) {}
+      : Layer(#Kind, options.name, where, detail::make_clonable<ElementwiseBody>(__VA_ARGS__)) {}
 TANDEM_MERGING(Add, static_cast<Merge>(add))
 TANDEM_MERGING(Subtract, static_cast<Merge>(sub), false, 2)
 TANDEM_MERGING(Multiply, static_cast<Merge>(mul))
@@ -146,9 +146,9 @@ TANDEM_MERGING(Minimum, static_cast<Merge>(minimum))
 #undef TANDEM_MERGING
 
 Concatenate::Concatenate(ConcatenateOptions options, Location where)
-    : Layer("Concatenate", options.name, where, std::make_shared<ConcatenateBody>(options.axis)) {}
+    : Layer("Concatenate", options.name, where, detail::make_clonable<ConcatenateBody>(options.axis)) {}
 
 Dot::Dot(int64_t first, int64_t second, DotOptions options, Location where)
-    : Layer("Dot", options.name, where, std::make_shared<DotBody>(first, second, options.normalize)) {}
+    : Layer("Dot", options.name, where, detail::make_clonable<DotBody>(first, second, options.normalize)) {}
 
 }  // namespace tandem::nn

@@ -56,7 +56,8 @@ class RecurrentBody final : public LayerBody {
   CellBody* own_cell() const { return dynamic_cast<CellBody*>(cell_.body().get()); }
 
   Tensors walk(ModuleState& state, const Tensor& x, const Tensors& given) {
-    TD_CHECK(x.rank() >= 3, "the input has shape {}; expected 3 dimensions: (batch, steps, features)", x.shape());
+    TD_CHECK(x.rank() >= 3, "the input has shape {}; expected 3 dimensions: (batch, steps, features)",
+             x.shape());
     Tensor elements = time_first(x), mask = mask_of(x);
     if (mask.defined()) mask = unsqueeze(time_first(mask), {-1});
     if (options_.go_backwards) {
@@ -78,9 +79,11 @@ class RecurrentBody final : public LayerBody {
       const detail::StepMasks masks = own->draw_masks(cell_state, elements[0]);
       if (masks.input.defined()) elements = elements * masks.input;
       elements = own->share_of(w, elements);
-      return [own, &w, masks](const Tensor& element, const Tensors& states) {
-        Tensors next = own->step(w, element, states, masks);
-        next.insert(next.begin(), next[0]);
+      return [own, weights = own->step_weights(w), masks](const Tensor& element, const Tensors& states) {
+        Tensors next = own->step(weights, element, states, masks);
+        // A value of its own: so its gradient is added to the state's after what later steps add, in loops
+        // of graphs as in eager ones.
+        next.insert(next.begin(), identity(next[0]));
         return next;
       };
     }
@@ -89,8 +92,10 @@ class RecurrentBody final : public LayerBody {
       Tensors inputs{element};
       inputs.insert(inputs.end(), states.begin(), states.end());
       Tensors next = cell_(inputs, {}, cell_.state()->where);
-      TD_CHECK(next.size() == states.size() + 1, "the cell returned {} tensors; expected {}: the output and {} states",
-               next.size(), states.size() + 1, states.size());
+      TD_CHECK(next.size() == states.size() + 1,
+               "the cell returned {} tensors; expected {}: the output and {} states", next.size(),
+               states.size() + 1, states.size());
+      next[0] = identity(next[0]);
       return next;
     };
   }
@@ -168,8 +173,9 @@ class RecurrentBody final : public LayerBody {
       const tandem::detail::TensorList found = tandem::detail::iterate(
           {"rnn", false, false, all}, parts, start,
           [&](const tandem::detail::TensorList& now, const tandem::detail::TensorList& element) {
-            const Tensors next = advance(Tensors(now.begin(), now.begin() + static_cast<ptrdiff_t>(carried.size())),
-                                         element[0], mask.defined() ? element[1] : Tensor());
+            const Tensors next =
+                advance(Tensors(now.begin(), now.begin() + static_cast<ptrdiff_t>(carried.size())),
+                        element[0], mask.defined() ? element[1] : Tensor());
             tandem::detail::IterationStep result;
             result.accumulators.assign(next.begin() + 1, next.end());
             if (repeats || !all) result.accumulators.push_back(next[0]);
@@ -179,7 +185,11 @@ class RecurrentBody final : public LayerBody {
           },
           state.where);
       if (all) {
-        output = moveaxis(found[0], 0, 1);
+        // A loop does not say how many steps it makes.
+        output = found[0];
+        if (const int64_t steps = elements.shape()[0]; steps >= 0)
+          output = reshape(output, concat({Tensor({steps}, DType::i64), shape_of(output, 1)}, 0));
+        output = moveaxis(output, 0, 1);
         for (size_t i = 1; i < found.size(); ++i) last.push_back(found[i][-1]);
       } else {
         output = found.back();
@@ -214,6 +224,16 @@ class RecurrentBody final : public LayerBody {
 RecurrentBody& body_of(const Layer& layer) { return static_cast<RecurrentBody&>(*layer.body()); }
 
 // ---- Bidirectional
+
+/// A copy with weights of its own that goes the other way.
+Layer turned_around(const Layer& layer) {
+  const Layer copy = [&] {
+    const detail::CloneScope cloning;
+    return Layer(layer);
+  }();
+  body_of(copy).turn_around();
+  return copy;
+}
 
 class BidirectionalBody final : public LayerBody {
  public:
@@ -274,7 +294,8 @@ class TimeDistributedBody final : public LayerBody {
     const Tensor flat = reshape(x, concat({Tensor({-1}, DType::i64), shape_of(x, 2)}, 0));
     Tensor mask = mask_of(x);
     if (mask.defined())
-      mask = mask.rank() > 2 ? reshape(mask, concat({Tensor({-1}, DType::i64), shape_of(mask, 2)}, 0)) : Tensor();
+      mask = mask.rank() > 2 ? reshape(mask, concat({Tensor({-1}, DType::i64), shape_of(mask, 2)}, 0))
+                             : Tensor();
     const Tensor y = layer_(flat, {.mask = mask}, state.where);
     return reshape(y, concat({shape_of(x, 0, 2), shape_of(y, 1)}, 0));
   }
@@ -310,12 +331,9 @@ GRU::GRU(int64_t units, CellOptions options, RecurrentLayerOptions walk, Locatio
     : RNN("GRU", GRUCell(units, options, where), walk, where) {}
 
 Bidirectional::Bidirectional(RNN layer, BidirectionalOptions options, Location where)
-    : Layer("Bidirectional", options.name, where, [&] {
-        const detail::CloneScope cloning;
-        const Layer backward(layer);
-        body_of(backward).turn_around();
-        return detail::make_body<BidirectionalBody>("Bidirectional", where, layer, backward, options.merge_mode);
-      }()) {
+    : Layer("Bidirectional", options.name, where,
+            detail::make_body<BidirectionalBody>("Bidirectional", where, layer, turned_around(layer),
+                                                 options.merge_mode)) {
   const std::vector<Layer> both = body()->layers();
   const std::string name = layer.name();
   member("forward_" + name, both[0], where);

@@ -22,8 +22,8 @@ std::vector<Tensor> CellBody::call_many(ModuleState& state, const std::vector<Te
   const CellWeights& w = weights_for(state, x);
   const StepMasks masks = draw_masks(state, x);
   const Tensor kept_input = masks.input.defined() ? x * masks.input : x;
-  std::vector<Tensor> next =
-      step(w, share_of(w, kept_input), std::vector<Tensor>(inputs.begin() + 1, inputs.end()), masks);
+  std::vector<Tensor> next = step(step_weights(w), share_of(w, kept_input),
+                                  std::vector<Tensor>(inputs.begin() + 1, inputs.end()), masks);
   next.insert(next.begin(), next[0]);
   return next;
 }
@@ -33,8 +33,8 @@ Tensor CellBody::call(ModuleState& state, const Tensor& x) { return call_many(st
 const CellWeights& CellBody::weights_for(ModuleState& state, const Tensor& x) {
   const CellWeights& w = weights_.get([&] { return build(state, x); });
   TD_CHECK(x.shape().back() == w.features || x.shape().back() < 0,
-           "the last dimension of input shape {} is {}; the layer was built for {}", x.shape(), x.shape().back(),
-           w.features);
+           "the last dimension of input shape {} is {}; the layer was built for {}", x.shape(),
+           x.shape().back(), w.features);
   return w;
 }
 
@@ -48,10 +48,8 @@ CellWeights CellBody::build(ModuleState& state, const Tensor& x) const {
   w.recurrent = make_parameter(state, "recurrent_kernel", {units_, gates_ * units_}, x.dtype(),
                                o.recurrent_initializer, o.recurrent_regularizer, o.recurrent_constraint);
   if (o.use_bias)
-    w.bias = make_parameter(
-        state, "bias", bias_shape(), x.dtype(),
-        [this](const Shape& shape, DType dtype) { return first_bias(shape, dtype); }, o.bias_regularizer,
-        o.bias_constraint);
+    w.bias = make_parameter(state, "bias", bias_shape(), x.dtype(), first_bias(), o.bias_regularizer,
+                            o.bias_constraint);
   return w;
 }
 
@@ -61,7 +59,8 @@ StepMasks CellBody::draw_masks(ModuleState& state, const Tensor& x) {
   if (!is_training()) return masks;
   if (options_.dropout > 0) masks.input = dropout(ones_like(x), options_.dropout, true, numbers);
   if (options_.recurrent_dropout > 0)
-    masks.state = dropout(ones({x.dim(0), Dim(units_)}, x.dtype()), options_.recurrent_dropout, true, numbers);
+    masks.state =
+        dropout(ones({x.dim(0), Dim(units_)}, x.dtype()), options_.recurrent_dropout, true, numbers);
   return masks;
 }
 
@@ -81,14 +80,15 @@ namespace {
 using detail::CellBody;
 using detail::CellWeights;
 using detail::StepMasks;
+using Tensors = std::vector<Tensor>;
 
 class SimpleRNNCellBody final : public CellBody {
  public:
   SimpleRNNCellBody(int64_t units, const CellOptions& options) : CellBody(units, 1, 1, options) {}
 
-  std::vector<Tensor> step(const CellWeights& w, const Tensor& share, const std::vector<Tensor>& states,
+  std::vector<Tensor> step(const Tensors& w, const Tensor& share, const std::vector<Tensor>& states,
                            const StepMasks& masks) const override {
-    return {options_.activation(share + matmul(kept(states[0], masks), w.recurrent))};
+    return {options_.activation(share + matmul(kept(states[0], masks), w[0]))};
   }
 };
 
@@ -96,9 +96,9 @@ class LSTMCellBody final : public CellBody {
  public:
   LSTMCellBody(int64_t units, const CellOptions& options) : CellBody(units, 4, 2, options) {}
 
-  std::vector<Tensor> step(const CellWeights& w, const Tensor& share, const std::vector<Tensor>& states,
+  std::vector<Tensor> step(const Tensors& w, const Tensor& share, const std::vector<Tensor>& states,
                            const StepMasks& masks) const override {
-    const Tensor gates = share + matmul(kept(states[0], masks), w.recurrent);
+    const Tensor gates = share + matmul(kept(states[0], masks), w[0]);
     const std::vector<Tensor> parts = split(gates, 4, -1);
     const ActivationFunction& gate = options_.recurrent_activation;
     const Tensor c = gate(parts[1]) * states[1] + gate(parts[0]) * options_.activation(parts[2]);
@@ -106,11 +106,12 @@ class LSTMCellBody final : public CellBody {
   }
 
  protected:
-  Tensor first_bias(const Shape& shape, DType dtype) const override {
-    if (!options_.unit_forget_bias) return options_.bias_initializer(shape, dtype);
-    return concat({options_.bias_initializer({units_}, dtype), ones({units_}, dtype),
-                   options_.bias_initializer({2 * units_}, dtype)},
-                  0);
+  Initializer first_bias() const override {
+    if (!options_.unit_forget_bias) return options_.bias_initializer;
+    return Initializer([first = options_.bias_initializer](const Shape& shape, DType dtype) {
+      const int64_t units = shape[0] / 4;
+      return concat({first({units}, dtype), ones({units}, dtype), first({2 * units}, dtype)}, 0);
+    });
   }
 };
 
@@ -118,7 +119,12 @@ class GRUCellBody final : public CellBody {
  public:
   GRUCellBody(int64_t units, const CellOptions& options) : CellBody(units, 3, 1, options) {}
 
-  std::vector<Tensor> step(const CellWeights& w, const Tensor& share, const std::vector<Tensor>& states,
+  Tensors step_weights(const CellWeights& w) const override {
+    if (!options_.reset_after) return split(w.recurrent, {2 * units_, units_}, -1);
+    return {w.recurrent, w.bias.defined() ? w.bias.value()[1] : Tensor()};
+  }
+
+  std::vector<Tensor> step(const Tensors& w, const Tensor& share, const std::vector<Tensor>& states,
                            const StepMasks& masks) const override {
     const ActivationFunction& gate = options_.recurrent_activation;
     const Tensor& before = states[0];
@@ -126,16 +132,16 @@ class GRUCellBody final : public CellBody {
     const std::vector<Tensor> input = split(share, 3, -1);
     Tensor update, candidate;
     if (options_.reset_after) {
-      Tensor product = matmul(h, w.recurrent);
-      if (w.bias.defined()) product = product + w.bias.value()[1];
-      const std::vector<Tensor> own = split(product, 3, -1);
+      Tensor product = matmul(h, w[0]);
+      if (w[1].defined()) product = product + w[1];
+      const Tensors own = split(product, 3, -1);
       update = gate(input[0] + own[0]);
       candidate = options_.activation(input[2] + gate(input[1] + own[1]) * own[2]);
     } else {
-      const std::vector<Tensor> kernels = split(w.recurrent, 3, -1);
-      update = gate(input[0] + matmul(h, kernels[0]));
-      const Tensor reset = gate(input[1] + matmul(h, kernels[1]));
-      candidate = options_.activation(input[2] + matmul(reset * h, kernels[2]));
+      const Tensors own = split(matmul(h, w[0]), 2, -1);
+      update = gate(input[0] + own[0]);
+      const Tensor reset = gate(input[1] + own[1]);
+      candidate = options_.activation(input[2] + matmul(reset * h, w[1]));
     }
     return {update * before + (1 - update) * candidate};
   }

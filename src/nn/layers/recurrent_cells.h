@@ -25,22 +25,25 @@ class CellBody : public LayerBody {
   std::vector<Tensor> call_many(ModuleState& state, const std::vector<Tensor>& inputs) final;
   Tensor call(ModuleState& state, const Tensor& x) final;
 
-  std::vector<int64_t> state_sizes() const { return std::vector<int64_t>(static_cast<size_t>(states_), units_); }
+  std::vector<int64_t> state_sizes() const {
+    return std::vector<int64_t>(static_cast<size_t>(states_), units_);
+  }
   /// The weights for inputs like x, (..., features).
   const CellWeights& weights_for(ModuleState& state, const Tensor& x);
   /// What a call drops; x is (batch, features).
   StepMasks draw_masks(ModuleState& state, const Tensor& x);
   /// The input's share of the gates, (..., gates * units), of x, (..., features).
   Tensor share_of(const CellWeights& w, const Tensor& x) const;
-  /// From a step's share and the states to the next states, of which the first is the output.
-  virtual std::vector<Tensor> step(const CellWeights& w, const Tensor& share,
+  /// What every step of a call needs of the weights.
+  virtual std::vector<Tensor> step_weights(const CellWeights& w) const { return {w.recurrent}; }
+  /// From a step's share and the states to the next states, of which the first is the output; `w` comes from
+  /// step_weights.
+  virtual std::vector<Tensor> step(const std::vector<Tensor>& w, const Tensor& share,
                                    const std::vector<Tensor>& states, const StepMasks& masks) const = 0;
 
  protected:
   virtual Shape bias_shape() const { return {gates_ * units_}; }
-  virtual Tensor first_bias(const Shape& shape, DType dtype) const {
-    return options_.bias_initializer(shape, dtype);
-  }
+  virtual Initializer first_bias() const { return options_.bias_initializer; }
   /// The part of the bias that belongs to the input's share.
   virtual Tensor input_bias(const Tensor& bias) const { return bias; }
   static Tensor kept(const Tensor& h, const StepMasks& masks);

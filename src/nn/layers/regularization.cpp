@@ -36,11 +36,11 @@ class NoiseShape {
 /// A layer that in training makes some noise.
 class NoiseBody : public LayerBody {
  public:
-  explicit NoiseBody(std::optional<uint64_t> seed) : seed_(seed) {}
+  explicit NoiseBody(std::optional<uint64_t> seed) : noise_(seed) {}
 
   Tensor call(ModuleState& state, const Tensor& x) final {
     detail::check_floating(x);
-    const Variable& numbers = generator_.get([&] { return generator(state); });
+    const Variable& numbers = noise_.generator(state);
     return is_training() ? disturbed(x, numbers) : x;
   }
   bool passes_mask() const final { return true; }
@@ -49,15 +49,7 @@ class NoiseBody : public LayerBody {
   virtual Tensor disturbed(const Tensor& x, const Variable& generator) const = 0;
 
  private:
-  Variable generator(ModuleState& state) const {
-    if (!seed_) return random::generator();
-    return state.parameter(
-        "seed_state", {2}, [this](const Shape&, DType) { return random::make_generator(*seed_).value(); },
-        {.trainable = false, .dtype = DType::u64}, state.where);
-  }
-
-  std::optional<uint64_t> seed_;
-  detail::Once<Variable> generator_;
+  detail::NoiseSource noise_;
 };
 
 void check_rate(double rate) { TD_CHECK(rate >= 0 && rate <= 1, "rate is {}; expected 0 to 1", rate); }

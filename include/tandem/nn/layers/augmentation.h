@@ -27,7 +27,8 @@ struct AugmentationOptions {
   std::string name = {};
 };
 
-/// Mirrors images, each with probability one half: mode "horizontal", "vertical" or "horizontal_and_vertical".
+/// Mirrors images, each with probability one half: mode "horizontal", "vertical" or
+/// "horizontal_and_vertical".
 class RandomFlip : public Layer {
  public:
   explicit RandomFlip(std::string mode = "horizontal_and_vertical", AugmentationOptions options = {},

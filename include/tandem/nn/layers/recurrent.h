@@ -15,7 +15,7 @@ struct RecurrentLayerOptions {
   /// Each call begins with the states that the last one ended with, batch by batch. The batch's size is then
   /// fixed.
   bool stateful = false;
-  bool unroll = false;  ///< graphs with one node for each step; their number must be known
+  bool unroll = false;                ///< graphs with one node for each step; their number must be known
   bool zero_output_for_mask = false;  ///< masked steps give zeros, not the output before them
   std::string name = {};
 };
@@ -35,9 +35,9 @@ struct CellOptions {
   Constraint kernel_constraint = {};
   Constraint recurrent_constraint = {};
   Constraint bias_constraint = {};
-  double dropout = 0;            ///< share of the inputs that a call in training drops, the same at every step
-  double recurrent_dropout = 0;  ///< the same of the state
-  bool reset_after = true;       ///< GRU: the reset gate applies after the product
+  double dropout = 0;  ///< share of the inputs that a call in training drops, the same at every step
+  double recurrent_dropout = 0;       ///< the same of the state
+  bool reset_after = true;            ///< GRU: the reset gate applies after the product
   std::optional<uint64_t> seed = {};  ///< of dropout, as in NoiseOptions
   std::string name = {};
 };
