@@ -7,20 +7,24 @@
 namespace tandem {
 
 namespace detail {
+/// What a level's name stands before.
+enum class Named : unsigned char { all, operations };
+
 /// One level of the names of this thread; levels nest.
 class NameLevel {
  public:
-  explicit NameLevel(std::string_view name);  // the text must outlive this
+  explicit NameLevel(std::string_view name, Named named = Named::all);  // the text must outlive this
   ~NameLevel();
   NameLevel(const NameLevel&) = delete;
   NameLevel& operator=(const NameLevel&) = delete;
 
-  /// "outer/inner/name", of the levels that are open on this thread.
-  static std::string full_name(std::string_view name);
+  /// "outer/inner/name", of the levels that are open on this thread: of an operation, or of anything else.
+  static std::string full_name(std::string_view name, Named of = Named::all);
   static bool any();
 
  private:
   std::string_view name_;
+  Named named_;
   const NameLevel* outer_;
 };
 }  // namespace detail

@@ -226,9 +226,10 @@ void TraceMode::apply(const OpDef& op, const void* attributes, Operands operands
     }
     InferContext context(op, arguments, this);
     infer(context, attributes);
-    const int32_t node =
-        graph.add(op, AttributeBox(*op.attributes, attributes), inputs, context.outputs(), where,
-                  detail::NameLevel::any() ? detail::NameLevel::full_name(op.display_name()) : std::string());
+    const int32_t node = graph.add(
+        op, AttributeBox(*op.attributes, attributes), inputs, context.outputs(), where,
+        detail::NameLevel::any() ? detail::NameLevel::full_name(op.display_name(), detail::Named::operations)
+                                 : std::string());
     for (int i = 0; i < graph.node(node).outputs.size(); ++i) {
       note_symbols({node, i});
       outputs.push_back(new_tensor({node, i}));

@@ -10,6 +10,7 @@
 #include "nn/layer_call.h"
 #include "nn/module_state.h"
 #include "nn/value.h"
+#include "tandem/name_scope.h"
 #include "tandem/ops.h"
 
 namespace tandem::nn {
@@ -96,6 +97,11 @@ auto call_layer(const Layer& layer, const Tensor* first, const CallOptions& opti
   std::optional<detail::AutocastScope> autocast;
   if (const std::optional<DType> dtype = cast_dtype(body, state); dtype || detail::AutocastScope::any())
     autocast.emplace(dtype);
+  // In graphs, operations are named after their layers.
+  std::string scope_name;
+  std::optional<tandem::detail::NameLevel> level;
+  if (const tandem::Mode* mode = current_mode(); mode && mode->is_tracing())
+    level.emplace(scope_name = state.display_name(), tandem::detail::Named::operations);
   try {
     const GivenMask given(first ? *first : Tensor(), first ? options.mask : Tensor());
     return f(body, state);

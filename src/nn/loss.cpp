@@ -4,6 +4,7 @@
 #include "nn/layer_call.h"
 #include "nn/loss.h"
 #include "nn/names.h"
+#include "tandem/name_scope.h"
 #include "tandem/ops.h"
 
 namespace tandem::nn {
@@ -141,6 +142,8 @@ Tensor Loss::values(const Tensor& predictions, const Tensor& targets, Location w
 
 Tensor Loss::operator()(const Tensor& predictions, const Tensor& targets, const Tensor& weights,
                         const Tensor& mask, Location where) const {
+  TD_CHECK(defined(), "the loss is an empty handle");
+  const tandem::detail::NameLevel level(name(), tandem::detail::Named::operations);
   const Tensor each = values(predictions, targets, where);
   return detail::at_line(name(), where, [&] {
     Tensor counting = mask;

@@ -5,6 +5,7 @@
 #include "nn/loss.h"
 #include "nn/metric_bodies.h"
 #include "nn/names.h"
+#include "tandem/name_scope.h"
 #include "tandem/ops.h"
 
 namespace tandem::nn {
@@ -118,6 +119,7 @@ Metric::Metric(std::shared_ptr<MetricBody> body, std::string name)
 
 void Metric::update(const Tensor& predictions, const Tensor& targets, const Tensor& weights,
                     const Tensor& mask, Location where) const {
+  const tandem::detail::NameLevel level(name_, tandem::detail::Named::operations);
   detail::in_call(name_, where, [&] {
     Tensor values;
     if (values_.defined()) values = values_.values(predictions, targets, where);

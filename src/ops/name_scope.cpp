@@ -10,15 +10,18 @@ namespace {
 constinit thread_local const NameLevel* innermost = nullptr;
 }
 
-NameLevel::NameLevel(std::string_view name) : name_(name), outer_(innermost) { innermost = this; }
+NameLevel::NameLevel(std::string_view name, Named named) : name_(name), named_(named), outer_(innermost) {
+  innermost = this;
+}
 NameLevel::~NameLevel() { innermost = outer_; }
 
 bool NameLevel::any() { return innermost != nullptr; }
 
-std::string NameLevel::full_name(std::string_view name) {
+std::string NameLevel::full_name(std::string_view name, Named of) {
   std::string text(name);
   for (const NameLevel* level = innermost; level; level = level->outer_)
-    text.insert(0, std::string(level->name_) + '/');
+    if (level->named_ == Named::all || of == Named::operations)
+      text.insert(0, std::string(level->name_) + '/');
   return text;
 }
 

@@ -7,7 +7,7 @@ rules=$(readlink -f "$(dirname "$0")")
 cd "${1:-$rules/../..}"
 
 # The folders of src/ in the order in which they may depend on each other, earlier ones first.
-layers="core kernel runtime ops autodiff graph compiler function onnx data nn inspect c_api"
+layers="core kernel runtime ops autodiff graph compiler function onnx data summary nn inspect c_api"
 
 files=$("$rules/files.sh" .)
 
