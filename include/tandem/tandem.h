@@ -26,6 +26,7 @@
 #include "tandem/run_scope.h"
 #include "tandem/save.h"
 #include "tandem/session.h"
+#include "tandem/summary.h"
 #include "tandem/tape.h"
 #include "tandem/tensor.h"
 #include "tandem/timeit.h"

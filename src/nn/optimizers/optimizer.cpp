@@ -6,6 +6,7 @@
 
 #include "nn/names.h"
 #include "nn/optimizers/body.h"
+#include "tandem/name_scope.h"
 
 namespace tandem::nn {
 
@@ -42,6 +43,7 @@ Optimizer::Optimizer(const std::string& name, Location where)
 
 void Optimizer::apply_gradients(const std::vector<Tensor>& gradients, const std::vector<Variable>& variables,
                                 Location where) const {
+  const tandem::detail::NameLevel level("optimizer", tandem::detail::Named::operations);
   detail::at_line("apply_gradients", where, [&] { body_->apply(gradients, variables); });
 }
 
