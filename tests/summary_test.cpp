@@ -69,7 +69,7 @@ Picture read_png(const std::string& png) {
     if (checked.starts_with("IDAT")) packed += data;
     at += 12 + size;
   }
-  EXPECT_EQ(kinds, "IHDR IDAT IEND ");
+  EXPECT_TRUE(kinds.starts_with("IHDR ") && kinds.ends_with("IEND ")) << kinds;
   constexpr int channels[] = {1, 0, 3, 0, 2, 0, 4};
   picture.rows.resize(picture.height * (1 + picture.width * channels[picture.colour_type]));
   uLongf size = picture.rows.size();

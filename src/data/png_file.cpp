@@ -38,4 +38,21 @@ Tensor decode_png(std::span<const std::byte> bytes, int64_t channels, int64_t mo
   return result;
 }
 
+std::string encode_png(std::span<const uint8_t> pixels, int64_t height, int64_t width, int64_t channels) {
+  constexpr uint32_t formats[] = {PNG_FORMAT_GRAY, PNG_FORMAT_GA, PNG_FORMAT_RGB, PNG_FORMAT_RGBA};
+  png_image image{};
+  image.version = PNG_IMAGE_VERSION;
+  image.flags = PNG_IMAGE_FLAG_FAST;
+  image.format = formats[channels - 1];
+  image.height = static_cast<uint32_t>(height);
+  image.width = static_cast<uint32_t>(width);
+  png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(image);
+  std::string bytes(size, '\0');
+  const bool written =
+      png_image_write_to_memory(&image, bytes.data(), &size, 0, pixels.data(), 0, nullptr) != 0;
+  TD_CHECK(written, ErrorCode::internal, "the picture cannot be written: {}", image.message);
+  bytes.resize(size);
+  return bytes;
+}
+
 }  // namespace tandem::data

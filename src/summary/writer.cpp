@@ -4,8 +4,8 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "data/image_file.h"
 #include "summary/event_file.h"
-#include "summary/png.h"
 #include "tandem/ops.h"
 
 namespace tandem::summary {
@@ -158,7 +158,8 @@ void Writer::image(std::string_view tag, const Tensor& images, int64_t step, Ima
     tensor.bytes(8, std::to_string(height));
     const auto size = static_cast<size_t>(height * width * channels);
     for (size_t i = 0; i < static_cast<size_t>(count); ++i)
-      tensor.bytes(8, encode_png(batch.span<uint8_t>().subspan(i * size, size), height, width, channels));
+      tensor.bytes(8,
+                   data::encode_png(batch.span<uint8_t>().subspan(i * size, size), height, width, channels));
     write_value(*file_, tag, step, tensor, metadata_of("images", DataClass::blob_sequence));
   });
 }
