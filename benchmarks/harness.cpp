@@ -17,7 +17,6 @@ namespace {
 
 // Many short batches: long enough for the clock, but much shorter than a scheduler's time slice, so that on a
 // busy machine most of them are not interrupted and medians hold.
-constexpr int pairs = 101;
 constexpr double batch_ns = 3e5;
 
 double nanoseconds(Work work, int64_t times) {
@@ -77,12 +76,12 @@ Harness::Harness(int argc, char** argv, std::string_view description) {
   }
   fmt::print(
       "One thread; medians of {} pairs, measured in turn; [95% interval of the ratio ours / peer].\n\n",
-      pairs);
+      usual_pairs);
 }
 
 bool Harness::wants(std::string_view name) const { return name.find(filter_) != std::string_view::npos; }
 
-const Row& Harness::compare(std::string name, Work ours, std::string peer, Work theirs) {
+const Row& Harness::compare(std::string name, Work ours, std::string peer, Work theirs, int pairs) {
   fmt::print("{:<30}", name);
   std::fflush(stdout);
   const int64_t our_batch = batch_size(ours), their_batch = batch_size(theirs);
@@ -112,7 +111,7 @@ const Row& Harness::alone(std::string name, Work ours, std::string_view why_alon
   fmt::print("{:<30}", name);
   std::fflush(stdout);
   const int64_t batch = batch_size(ours);
-  std::vector<double> times(pairs);
+  std::vector<double> times(usual_pairs);
   for (double& time : times) time = nanoseconds(ours, batch) / batch;
   Row row;
   row.name = std::move(name);

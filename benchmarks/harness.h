@@ -26,12 +26,14 @@ struct Row {
 /// Reads the command line (--json FILE, --filter NAME), measures, prints as it goes, writes the file.
 class Harness {
  public:
+  static constexpr int usual_pairs = 101;
+
   Harness(int argc, char** argv, std::string_view description);
 
   /// True when the command line asks for this row. Rows not asked for need not be prepared.
   bool wants(std::string_view name) const;
-  /// Measures both and adds a row; returns it.
-  const Row& compare(std::string name, Work ours, std::string peer, Work theirs);
+  /// Measures both and adds a row; returns it. Fewer pairs for work that takes long.
+  const Row& compare(std::string name, Work ours, std::string peer, Work theirs, int pairs = usual_pairs);
   /// A row without a peer, and why there is none.
   const Row& alone(std::string name, Work ours, std::string_view why_alone);
   /// A line of explanation under the row above.

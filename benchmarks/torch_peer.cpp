@@ -84,6 +84,47 @@ PeerWork network(const NetworkData& data) {
   return work(state);
 }
 
+struct Training {
+  TrainingData data;
+  std::vector<torch::Tensor> images, labels;
+  torch::nn::Sequential network;
+  std::unique_ptr<torch::optim::Adam> optimizer;
+
+  explicit Training(const TrainingData& d) : data(d) {
+    for (int64_t i = 0; i < d.steps; ++i) {
+      images.push_back(
+          copy(d.images + i * d.batch * d.channels * d.size * d.size, {d.batch, d.channels, d.size, d.size}));
+      labels.push_back(
+          torch::from_blob(const_cast<int64_t*>(d.labels) + i * d.batch, {d.batch}, torch::kInt64).clone());
+    }
+    using namespace torch::nn;
+    const int64_t side = ((d.size - 2) / 2 - 2) / 2, flat = d.outputs[1] * side * side;
+    network = Sequential(Conv2d(Conv2dOptions(d.channels, d.outputs[0], 3)), ReLU(), MaxPool2d(2),
+                         Conv2d(Conv2dOptions(d.outputs[0], d.outputs[1], 3)), ReLU(), MaxPool2d(2),
+                         Flatten(), Linear(flat, d.outputs[2]), ReLU(), Linear(d.outputs[2], d.outputs[3]));
+    torch::NoGradGuard no_gradients;
+    int layer = 0;
+    for (torch::Tensor& p : network->parameters()) {
+      if (p.dim() > 1)
+        p.copy_(copy(d.weights[layer++], p.sizes()));
+      else
+        p.zero_();
+    }
+    optimizer = std::make_unique<torch::optim::Adam>(network->parameters(),
+                                                     torch::optim::AdamOptions(1e-3).eps(1e-7));
+  }
+  void run(int64_t times) {
+    for (int64_t epoch = 0; epoch < times; ++epoch)
+      for (size_t i = 0; i < images.size(); ++i) {
+        optimizer->zero_grad();
+        torch::Tensor loss = torch::nn::functional::cross_entropy(network->forward(images[i]), labels[i]);
+        loss.backward();
+        optimizer->step();
+        data.losses[i] = loss.item<float>();
+      }
+  }
+};
+
 /// OpenBLAS has threads of its own, which libtorch's setting does not reach.
 std::string describe_and_use_one_thread() {
   at::set_num_threads(1);
@@ -117,6 +158,7 @@ extern "C" __attribute__((visibility("default"))) const tandem::bench::Peer* tan
       [](const float* x, float a, float b, int64_t count) {
         return work(new Chain{copy(x, {count}), torch::full({count}, a), torch::full({count}, b)});
       },
-      network};
+      network,
+      [](const TrainingData& data) { return work(new Training(data)); }};
   return &peer;
 }

@@ -113,6 +113,12 @@ void scatter_gradient(const Gradient& g, Reduction reduction, Scatter&& scatter,
   }
 }
 
+/// What is scattered into begins as a copy of x.
+void begin_with(const KernelContext& k, const View& x) {
+  const size_t bytes = static_cast<size_t>(x.shape.element_count()) * size_of(x.dtype);
+  if (bytes > 0) std::memcpy(k.outputs[0].data, x.data, bytes);  // nothing may have no address
+}
+
 // ---- ScatterElements
 
 struct ScatterElements {
@@ -145,7 +151,7 @@ struct ScatterElements {
     const View &x = k.inputs[0], &indices = k.inputs[1];
     const int axis = InferContext::normalize_axis(a.axis, x.shape.rank());
     const Reduction reduction = parse_reduction(a.reduction);
-    std::memcpy(k.outputs[0].data, x.data, static_cast<size_t>(x.shape.element_count()) * size_of(x.dtype));
+    begin_with(k, x);
     Strides strides = contiguous_strides(x.shape);
     const int64_t step = strides[axis];
     strides[axis] = 0;
@@ -228,7 +234,7 @@ struct ScatterND {
   static void kernel(const KernelContext& k, const Attributes& a) {
     const View &x = k.inputs[0], &indices = k.inputs[1];
     const Reduction reduction = parse_reduction(a.reduction);
-    std::memcpy(k.outputs[0].data, x.data, static_cast<size_t>(x.shape.element_count()) * size_of(x.dtype));
+    begin_with(k, x);
     const int length = static_cast<int>(indices.shape.back());
     const int64_t points = product(indices.shape, 0, indices.shape.rank() - 1);
     const int64_t block = product(x.shape, length, x.shape.rank());
