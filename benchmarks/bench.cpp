@@ -22,6 +22,7 @@ int main(int argc, char** argv) try {
   bench::convolution_rows(harness);
   bench::data_rows(harness);
   bench::loading_rows(harness);
+  bench::training_rows(harness, torch);
   return harness.finish();
 } catch (const std::exception& error) {
   fmt::print(stderr, "{}\n", error.what());

@@ -11,5 +11,6 @@ void convolution_rows(Harness& harness);
 void data_rows(Harness& harness);
 void loading_rows(Harness& harness);
 void network_rows(Harness& harness, const Peer* torch);
+void training_rows(Harness& harness, const Peer* torch);
 
 }  // namespace tandem::bench
