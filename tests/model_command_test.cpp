@@ -168,7 +168,7 @@ TEST_F(ModelCommand, StripsTraining) {
   b.node("BatchNormalization", "d one zero zero one", "y mean var",
          {{"training_mode", int64_t{1}}, {"epsilon", 0.f}});
   b.output("y");
-  b.model().add_training_info("what another program trains with");
+  b.model().add_training_info()->mutable_algorithm()->set_name("what another program trains with");
   write("train.onnx", b.bytes());
   EXPECT_EQ(run("convert " + path("train.onnx") + " " + path("plain.onnx") + " --strip-training").status, 0);
   EXPECT_EQ(load(path("plain.onnx"))({ones({2, 2})})[0].to_vector<float>(), (std::vector<float>{1, 1, 1, 1}));

@@ -134,43 +134,65 @@ std::string& Emitter::state(const VariablePointer& variable) {
 
 // ---- models
 
-void Emitter::emit_model(const Graph& graph, const std::string& name) {
+void Emitter::begin_model() {
   model_.set_ir_version(8);
   model_.set_producer_name("tandem");
   OperatorSetIdProto& standard = *model_.add_opset_import();
   standard.set_domain("");
   standard.set_version(saved_opset);
-  GraphProto& main = *model_.mutable_graph();
-  graph_name_ = name.empty() ? "function" : name;
-  main.set_name(graph_name_);
+}
+
+void Emitter::end_model() {
+  if (model_.functions_size() == 0) return;
+  OperatorSetIdProto& own = *model_.add_opset_import();
+  own.set_domain(own_domain);
+  own.set_version(1);
+}
+
+void Emitter::name_variable(const VariablePointer& variable, const std::string& name) {
+  state_names_.emplace(variable, names_.unique(name.empty() ? "variable" : name));
+}
+
+void Emitter::emit_model(const Graph& graph, const std::string& name) {
+  begin_model();
   TD_CHECK(options_.inputs.size() <= graph.inputs.size(), "{} names are given for {} inputs",
            options_.inputs.size(), graph.inputs.size());
   TD_CHECK(options_.outputs.size() <= graph.outputs.size(), "{} names are given for {} outputs",
            options_.outputs.size(), graph.outputs.size());
+  GraphProto& main = *model_.mutable_graph();
+  for (const State& s : emit_graph(graph, name, options_.inputs, options_.outputs, main)) {
+    const Tensor value = s.variable->load();
+    write_tensor(value, s.before, *main.add_initializer());
+    describe(*main.add_input(), s.before, value.spec());
+    write_state(model_, {s.before, s.after, s.variable->trainable});
+  }
+  end_model();
+}
 
+std::vector<Emitter::State> Emitter::emit_graph(const Graph& graph, const std::string& name,
+                                                const std::vector<std::string>& input_names,
+                                                const std::vector<std::string>& output_names,
+                                                GraphProto& main) {
+  main.set_name(name.empty() ? "function" : name);
   // Names that the caller chose are taken first.
   ValueNames values;
   std::vector<std::string> outputs;
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     const ValueRef v{graph.inputs[i], 0};
-    values[v] = names_.unique(option(options_.inputs, i, "input"));
+    values[v] = names_.unique(option(input_names, i, "input"));
     describe(*main.add_input(), values[v], graph.spec(v));
   }
   for (size_t i = 0; i < graph.outputs.size(); ++i)
-    outputs.push_back(names_.unique(option(options_.outputs, i, "output")));
+    outputs.push_back(names_.unique(option(output_names, i, "output")));
 
   std::vector<VariablePointer> variables;
   add_variables(graph, reads_variable | writes_variable, variables);
   const std::vector<VariablePointer> assigned = assigned_in({&graph});
-  std::vector<std::string> inputs_of_state;
+  states_.clear();
   for (const VariablePointer& v : variables) {
-    const Tensor value = v->load();
-    TD_CHECK(value.defined(), "the variable {} has no value yet", v->name);
-    const std::string input = names_.unique(v->name.empty() ? "variable" : v->name);
-    write_tensor(value, input, *main.add_initializer());
-    describe(*main.add_input(), input, value.spec());
-    states_[v] = input;
-    inputs_of_state.push_back(input);
+    TD_CHECK(v->load().defined(), "the variable {} has no value yet", v->name);
+    if (!state_names_.contains(v)) name_variable(v, v->name);
+    states_[v] = state_names_.at(v);
   }
 
   Target to{main.mutable_node(), main.mutable_initializer(), &names_, false};
@@ -179,20 +201,16 @@ void Emitter::emit_model(const Graph& graph, const std::string& name) {
     TD_CHECK(!results[i].empty(), "output {} is undefined; a saved function returns tensors", i);
     describe(*main.add_output(), own_name(results[i], outputs[i], to), graph.spec(graph.outputs[i]));
   }
-  for (size_t i = 0; i < variables.size(); ++i) {
-    const VariablePointer& v = variables[i];
-    std::string output;
+  std::vector<State> states;
+  for (const VariablePointer& v : variables) {
+    State s{v, state_names_.at(v), {}};
     if (std::find(assigned.begin(), assigned.end(), v) != assigned.end()) {
-      output = own_name(states_[v], names_.unique(inputs_of_state[i] + ".next"), to);
-      describe(*main.add_output(), output, v->load().spec());
+      s.after = own_name(states_[v], names_.unique(s.before + ".next"), to);
+      describe(*main.add_output(), s.after, v->load().spec());
     }
-    write_state(model_, {inputs_of_state[i], output, v->trainable});
+    states.push_back(std::move(s));
   }
-  if (model_.functions_size() > 0) {
-    OperatorSetIdProto& own = *model_.add_opset_import();
-    own.set_domain(own_domain);
-    own.set_version(1);
-  }
+  return states;
 }
 
 std::vector<std::string> Emitter::emit(const Graph& graph, ValueNames values, Target& to) {

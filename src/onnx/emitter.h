@@ -37,6 +37,22 @@ class Emitter {
   /// Writes the whole model from a function's graph.
   void emit_model(const Graph& graph, const std::string& name);
 
+  // For models of several graphs, which share names, functions and variables:
+
+  /// A variable that a graph touches: its name, which stands for the value before, and the output with the
+  /// value after, empty where the graph only reads it.
+  struct State {
+    VariablePointer variable;
+    std::string before, after;
+  };
+  void begin_model();
+  void name_variable(const VariablePointer& variable, const std::string& name);
+  /// Inputs and outputs get these names, or ones like them that are free.
+  std::vector<State> emit_graph(const Graph& graph, const std::string& name,
+                                const std::vector<std::string>& inputs,
+                                const std::vector<std::string>& outputs, GraphProto& to);
+  void end_model();
+
  private:
   using ValueNames = std::map<ValueRef, std::string>;
 
@@ -75,10 +91,10 @@ class Emitter {
   ModelProto& model_;
   const SaveOptions& options_;
   Names names_, function_names_;
-  std::map<VariablePointer, std::string> states_;  // present names
-  std::map<std::string, std::string> functions_;   // by what makes them equal
+  std::map<VariablePointer, std::string> states_;       // present names
+  std::map<VariablePointer, std::string> state_names_;  // before any assignment
+  std::map<std::string, std::string> functions_;        // by what makes them equal
   std::map<int64_t, std::string> size_names_;
-  std::string graph_name_;
 };
 
 /// Writes a model's file, which is replaced as a whole or not at all. Errors (io): more than 2 GB, which

@@ -128,6 +128,8 @@ struct CompileOptions {
   std::function<StepResults(const Model&model, const Batch&batch)> train_step = {}, test_step = {};
   std::function<Tensor(const Model& model, const Batch& batch, const Nest& predictions, bool training)>
       compute_loss = {};
+  /// Called where metrics begin anew, for steps that keep metrics of their own.
+  std::function<void()> reset_metrics = {};
 };
 
 /// Whether fit takes the examples in another random order each epoch: true, false, or "batch" for a random

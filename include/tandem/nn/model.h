@@ -6,6 +6,7 @@
 #include "tandem/nn/compile.h"
 #include "tandem/nn/layer.h"
 #include "tandem/nn/logs.h"
+#include "tandem/nn/saving.h"
 
 namespace tandem {
 class GradientTape;
@@ -122,6 +123,14 @@ class Model : public Layer {
   StepResults compute_metrics(const Batch& batch, const Nest& predictions) const;
   /// The optimizer of compile. Errors: not compiled with one.
   const Optimizer& optimizer() const;
+
+  /// As save_model: `model.save("digits.onnx"); nn::Model again = nn::load_model("digits.onnx");`
+  void save(const std::string& path, ModelSaveOptions options = {}, Location where = here()) const {
+    save_model(*this, path, std::move(options), where);
+  }
+
+  // For Tandem's own code.
+  const std::shared_ptr<detail::Trainer>& trainer() const { return trainer_; }
 
   Model(const Model& other);
   Model(Model&&) = default;

@@ -189,6 +189,7 @@ StepResults Compiled::results() const {
 void Compiled::reset_metrics() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   loss_mean_.reset();
+  if (options_.reset_metrics) options_.reset_metrics();
   if (!plans_) return;
   for (const OutputPlan& plan : *plans_) {
     if (plan.loss_mean) plan.loss_mean->reset();

@@ -50,6 +50,44 @@ Nest run_predict_step(const Nest& x) {
 
 }  // namespace
 
+StepOutput Trainer::step(const Model& model, const Batch& batch, bool training) {
+  const StepScope scope(model);
+  return run_step(batch, training);
+}
+
+std::optional<BatchForm> Trainer::batch_form() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return batch_form_;
+}
+
+void Trainer::set_batch_form(BatchForm form) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  batch_form_ = std::move(form);
+}
+
+void Trainer::note_batch(const Batch& batch) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  const auto note = [&](const Nest& given, NestOf<Spec>& known) {
+    std::vector<Spec> before;
+    if (batch_form_ && known.same_form(given)) before = known.flatten();
+    size_t next = 0;
+    known = given.map([&](const Tensor& t) {
+      Spec spec = t.spec();
+      const size_t place = next++;
+      const bool same_kind = place < before.size() && before[place].dtype == spec.dtype &&
+                             before[place].shape.rank() == spec.shape.rank();
+      for (int d = 0; d < spec.shape.rank(); ++d)
+        if (d == 0 || (same_kind && before[place].shape[d] != spec.shape[d])) spec.shape[d] = -1;
+      return spec;
+    });
+  };
+  BatchForm form = batch_form_.value_or(BatchForm());
+  note(batch.x, form.x);
+  note(batch.y, form.y);
+  note(batch.sample_weight, form.sample_weight);
+  batch_form_ = std::move(form);
+}
+
 void Trainer::forget_graphs() {
   const std::lock_guard<std::mutex> lock(mutex_);
   forward_.reset();
@@ -128,14 +166,19 @@ Nest Trainer::forward_nest(const Model& model, const Nest& x, Location where) {
 
 StepOutput Trainer::train(const Model& model, const Batch& batch, Location where) {
   const StepScope scope(model);
-  if (mode() == Mode::eager) return run_step(batch, true);
+  if (mode() == Mode::eager) {
+    note_batch(batch);
+    return run_step(batch, true);
+  }
   bool is_new = false;
   const auto graph = made(train_, model, [&] {
     is_new = true;
     return Function<StepOutput(Batch)>([](const Batch& b) { return run_step(b, true); },
                                        {.name = "training step"});
   });
+  const int traces = graph.trace_count();
   StepOutput output = graph(batch, where);
+  if (graph.trace_count() != traces) note_batch(batch);
   if (is_new) {
     // Only now: the first step builds what had no variables yet.
     std::vector<Variable> trainable = model.trainable_variables();
@@ -147,11 +190,18 @@ StepOutput Trainer::train(const Model& model, const Batch& batch, Location where
 
 StepOutput Trainer::test(const Model& model, const Batch& batch, Location where) {
   const StepScope scope(model);
-  if (mode() == Mode::eager) return run_step(batch, false);
-  return made(test_, model, [] {
+  if (mode() == Mode::eager) {
+    note_batch(batch);
+    return run_step(batch, false);
+  }
+  const auto graph = made(test_, model, [] {
     return Function<StepOutput(Batch)>([](const Batch& b) { return run_step(b, false); },
                                        {.name = "evaluation step"});
-  })(batch, where);
+  });
+  const int traces = graph.trace_count();
+  StepOutput output = graph(batch, where);
+  if (graph.trace_count() != traces) note_batch(batch);
+  return output;
 }
 
 Nest Trainer::predict(const Model& model, const Nest& x, Location where) {

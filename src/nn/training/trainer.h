@@ -18,6 +18,11 @@ struct StepOutput {
   static constexpr auto fields() { return std::tuple{&StepOutput::loss, &StepOutput::results}; }
 };
 
+/// What batches look like: sizes that vary, the first always, are -1.
+struct BatchForm {
+  NestOf<Spec> x, y, sample_weight;
+};
+
 class Trainer {
  public:
   Mode mode() const { return mode_.load(std::memory_order_relaxed); }
@@ -41,12 +46,18 @@ class Trainer {
   static bool predicts_plainly(const Model& model);
   /// Before train(): forgets a graph that was traced with other trainable variables.
   void check_trainable(const Model& model);
+  /// One step through the current mode, whatever the model's.
+  static StepOutput step(const Model& model, const Batch& batch, bool training);
+  /// Of the batches that train() and test() have seen; empty before the first.
+  std::optional<BatchForm> batch_form() const;
+  void set_batch_form(BatchForm form);
   /// The loss of the step that runs on this thread.
   static void note_loss(const Tensor& loss);
 
   std::atomic<bool> stop_training = false, stop_evaluating = false, stop_predicting = false;
 
  private:
+  void note_batch(const Batch& batch);
   template <class F, class Make>
   F made(std::optional<F>& graph, const Model& model, const Make& make);
 
@@ -58,6 +69,7 @@ class Trainer {
   std::optional<Function<StepOutput(Batch)>> train_, test_;
   std::optional<std::type_index> traced_class_;  ///< whose steps the graphs hold
   std::vector<Variable> traced_trainable_;
+  std::optional<BatchForm> batch_form_;
 };
 
 }  // namespace tandem::nn::detail
