@@ -309,3 +309,91 @@ TEST(Summary, GraphOfAModelHasItsLayersAsScopes) {
   // The names of variables are as before.
   EXPECT_EQ(model.variables()[0].name(), "net/inner/dense/kernel");
 }
+
+// ---- the callback of fit
+
+namespace {
+
+/// The only file of a run.
+std::string file_in(const std::string& run) {
+  std::string found;
+  for (const auto& entry : std::filesystem::directory_iterator(run)) {
+    EXPECT_TRUE(found.empty()) << "two files in " << run;
+    found = entry.path();
+  }
+  return found;
+}
+
+float single_of(const td::testing::SummaryValue& v) {
+  float number = 0;
+  std::memcpy(&number, v.tensor.text(5).data(), 4);
+  return number;
+}
+
+/// "tag@step", in order.
+std::vector<std::string> points_of(const std::vector<td::testing::SummaryValue>& values) {
+  std::vector<std::string> points;
+  for (const auto& v : values) points.push_back(v.tag + '@' + std::to_string(v.step));
+  return points;
+}
+
+}  // namespace
+
+TEST(TensorBoard, WritesATraining) {
+  using Words = std::vector<std::string>;
+  const std::string logs = folder();
+  const nn::Sequential model({nn::Input({4}), nn::Dense(1, {}, {.name = "out"})}, {.name = "net"});
+  model.compile({.optimizer = nn::SGD(0.125), .loss = "mse", .metrics = {"mae"}});
+  model.set_mode(nn::Mode::graph);
+  const td::Tensor x = td::ones({6, 4}), y = td::zeros({6, 1});
+  const auto board = std::make_shared<nn::TensorBoard>(
+      nn::TensorBoardOptions{.log_dir = logs, .histogram_freq = 1, .update_freq = 2});
+  const nn::History history = model.fit(
+      x, y, {.batch_size = 2, .epochs = 2, .validation_data = {x, y}, .callbacks = {board}, .verbose = 0});
+
+  const auto events = td::testing::read_events(file_in(logs + "/train"));
+  const auto train = td::testing::values_of(events);
+  const auto held = td::testing::values_of(td::testing::read_events(file_in(logs + "/validation")));
+  EXPECT_EQ(points_of(train),
+            (Words{"batch_loss@2", "batch_mae@2", "epoch_loss@0", "epoch_mae@0", "epoch_learning_rate@0",
+                   "out/kernel/histogram@0", "out/bias/histogram@0", "batch_loss@4", "batch_mae@4",
+                   "batch_loss@6", "batch_mae@6", "epoch_loss@1", "epoch_mae@1", "epoch_learning_rate@1",
+                   "out/kernel/histogram@1", "out/bias/histogram@1"}));
+  EXPECT_EQ(points_of(held), (Words{"evaluation_loss_vs_iterations@3", "evaluation_mae_vs_iterations@3",
+                                    "epoch_loss@0", "epoch_mae@0", "evaluation_loss_vs_iterations@6",
+                                    "evaluation_mae_vs_iterations@6", "epoch_loss@1", "epoch_mae@1"}));
+  EXPECT_EQ(single_of(train[2]), static_cast<float>(history["loss"][0]));
+  EXPECT_EQ(single_of(train[4]), 0.125f);
+  EXPECT_EQ(single_of(held[2]), static_cast<float>(history["val_loss"][0]));
+
+  const auto nodes = td::testing::graph_of(events);
+  td::testing::expect_sound(nodes);
+  int layer = 0, loss = 0, gradient = 0, optimizer = 0, metric = 0;
+  for (const auto& [name, node] : nodes) {
+    layer += name.starts_with("net/out/");
+    loss += name.starts_with("mse/");
+    gradient += name.starts_with("gradient/");
+    optimizer += name.starts_with("optimizer/");
+    metric += name.starts_with("mae/");
+  }
+  for (const int count : {layer, loss, gradient, optimizer, metric}) EXPECT_GE(count, 2);
+}
+
+TEST(TensorBoard, EagerTrainingsHaveNoGraph) {
+  const std::string logs = folder();
+  const nn::Sequential model({nn::Input({2}), nn::Dense(1)});
+  model.compile({.optimizer = nn::SGD(0.1), .loss = "mse"});
+  model.set_mode(nn::Mode::eager);
+  const auto board = std::make_shared<nn::TensorBoard>(
+      nn::TensorBoardOptions{.log_dir = logs, .write_steps_per_second = true});
+  model.fit(td::ones({2, 2}), td::zeros({2, 1}), {.callbacks = {board}, .verbose = 0});
+  const auto events = td::testing::read_events(file_in(logs + "/train"));
+  for (const Message& e : events) EXPECT_FALSE(e.has(4));
+  EXPECT_EQ(points_of(td::testing::values_of(events)),
+            (std::vector<std::string>{"epoch_loss@0", "epoch_learning_rate@0", "epoch_steps_per_second@0"}));
+  EXPECT_ERROR(nn::UpdateFrequency("epochs"),
+               "TensorBoard: the update frequency \"epochs\" is not known; known: epoch, batch, or a number "
+               "(summary_test.cpp:LINE)");
+  EXPECT_ERROR(nn::UpdateFrequency(0),
+               "TensorBoard: the update frequency is 0 batches; expected 1 or more (summary_test.cpp:LINE)");
+}

@@ -20,4 +20,5 @@
 #include "tandem/nn/optimizers.h"
 #include "tandem/nn/regularizer.h"
 #include "tandem/nn/schedule.h"
+#include "tandem/nn/tensorboard.h"
 #include "tandem/nn/weights.h"

@@ -116,6 +116,13 @@ std::shared_ptr<const Compiled> Trainer::compiled() const {
   return compiled_;
 }
 
+bool Trainer::write_training_graph(const summary::Writer& writer) const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!train_ || train_->trace_count() == 0) return false;
+  writer.graph(*train_);
+  return true;
+}
+
 void Trainer::note_loss(const Tensor& loss) {
   if (running_step != nullptr) running_step->loss = loss;
 }

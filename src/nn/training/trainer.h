@@ -8,6 +8,7 @@
 #include "nn/training/compiled.h"
 #include "tandem/function.h"
 #include "tandem/nn/model.h"
+#include "tandem/summary.h"
 
 namespace tandem::nn::detail {
 
@@ -51,6 +52,8 @@ class Trainer {
   /// Of the batches that train() and test() have seen; empty before the first.
   std::optional<BatchForm> batch_form() const;
   void set_batch_form(BatchForm form);
+  /// For TensorBoard. False if no step has run as a graph yet.
+  bool write_training_graph(const summary::Writer& writer) const;
   /// The loss of the step that runs on this thread.
   static void note_loss(const Tensor& loss);
 
