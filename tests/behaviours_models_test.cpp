@@ -4,6 +4,7 @@
 #include <cstring>
 #include <sstream>
 
+#include "nn/probe.h"
 #include "tandem/tandem.h"
 #include "tests/support.h"
 
@@ -72,6 +73,83 @@ struct Penalty : nn::Module {
 
 }  // namespace
 
+std::vector<std::string> names_of(const nn::Module& module) {
+  std::vector<std::string> names;
+  for (const auto& [name, variable] : module.named_parameters())
+    names.push_back(name + td::to_string(variable.shape()));
+  return names;
+}
+using Names = std::vector<std::string>;
+
+TEST(Behaviour, T_01_SequentialIsBuiltByInputCallOrBuild) {
+  const nn::Sequential declared({nn::Input({3}), nn::Dense(4, "relu"), nn::Dense(2)});
+  EXPECT_EQ(declared.layers().size(), 2u);
+  const Names names = {"dense/kernel(3, 4)", "dense/bias(4,)", "dense_1/kernel(4, 2)", "dense_1/bias(2,)"};
+  EXPECT_EQ(names_of(declared), names);
+  const nn::Sequential called({nn::Dense(4, "relu"), nn::Dense(2)}),
+      built({nn::Dense(4, "relu"), nn::Dense(2)});
+  EXPECT_TRUE(called.variables().empty());
+  const td::Tensor x = {{1.f, 2.f, 3.f}, {0.f, -1.f, 5.f}};
+  called(x);
+  built.build({-1, 3});
+  for (const nn::Sequential& model : {called, built}) {
+    EXPECT_EQ(names_of(model), names);
+    model.set_weights(declared.get_weights());
+    const Tensors y = in_both_modes([&](const Tensors& t) { return Tensors{model(t[0])}; }, {x});
+    EXPECT_TRUE(same_bits(y[0], declared(x)));
+  }
+}
+
+TEST(Behaviour, T_02_SequentialGrowsAndShrinks) {
+  nn::Sequential model({nn::Input({3}), nn::Dense(4, "relu")});
+  const td::Tensor x = td::ones({2, 3});
+  const td::Tensor first = model(x);
+  model.add(nn::Dense(2));
+  EXPECT_EQ(model(x).shape(), (td::Shape{2, 2}));
+  EXPECT_EQ(model.output().shape(), (td::Shape{-1, 2}));
+  EXPECT_EQ(model.variables().size(), 4u);
+  model.pop();
+  EXPECT_TRUE(same_bits(model(x), first));
+  EXPECT_EQ(model.output().shape(), (td::Shape{-1, 4}));
+  EXPECT_EQ(names_of(model), (Names{"dense/kernel(3, 4)", "dense/bias(4,)"}));
+  // Also in graphs of the model and of one around it.
+  nn::Sequential outer({model, nn::Flatten()});
+  outer.set_mode(nn::Mode::graph);
+  model.set_mode(nn::Mode::graph);
+  EXPECT_EQ(outer(x).shape(), (td::Shape{2, 4}));
+  model.add(nn::Dense(5));
+  EXPECT_EQ(model(x).shape(), (td::Shape{2, 5}));
+  EXPECT_EQ(outer(x).shape(), (td::Shape{2, 5}));
+  // Before it is built.
+  nn::Sequential lazy({nn::Dense(4), nn::Dense(7)});
+  lazy.pop().add(nn::Dense(3, {}, {.name = "last"}));
+  EXPECT_EQ(lazy(x).shape(), (td::Shape{2, 3}));
+  EXPECT_EQ(names_of(lazy)[2], "last/kernel(4, 3)");
+
+  EXPECT_ERROR(lazy.add(nn::Input({3})),
+               "sequential: an Input may only come first (behaviours_models_test.cpp:LINE)");
+  EXPECT_ERROR(lazy.add(nn::Dense(1, {}, {.name = "last"})),
+               "member: module sequential has two members named last (behaviours_models_test.cpp:LINE)");
+  nn::Sequential empty;
+  EXPECT_ERROR(empty(x), "sequential: the model has no layers yet (behaviours_models_test.cpp:LINE)");
+  EXPECT_ERROR(empty.pop(), "pop: the model has no layers (behaviours_models_test.cpp:LINE)");
+  EXPECT_ERROR(outer.build({-1, 9, 9}, td::float32), "no error");  // it takes what the Flatten inside takes
+}
+
+TEST(Behaviour, T_03_ModelsInModels) {
+  const nn::Sequential inner({nn::Input({3}), nn::Dense(4, "relu"), nn::Sequential({nn::Dense(2)})});
+  const nn::Value input = nn::Input({3});
+  const nn::Model middle(input, nn::Dense(5)(inner(input)));
+  const nn::Sequential outer({nn::Input({3}), middle, nn::Dense(1)});
+  EXPECT_EQ(names_of(outer), (Names{"model/sequential/dense/kernel(3, 4)", "model/sequential/dense/bias(4,)",
+                                    "model/sequential/sequential/dense/kernel(4, 2)",
+                                    "model/sequential/sequential/dense/bias(2,)", "model/dense/kernel(2, 5)",
+                                    "model/dense/bias(5,)", "dense/kernel(5, 1)", "dense/bias(1,)"}));
+  const td::Tensor x = {{1.f, 2.f, 3.f}};
+  const Tensors y = in_both_modes([&](const Tensors& t) { return Tensors{outer(t[0])}; }, {x});
+  EXPECT_TRUE(same_bits(y[0], outer.layers()[1](middle(x))));
+}
+
 TEST(Behaviour, T_04_StructuresOfInputsAndOutputs) {
   const nn::Value a = nn::Input({2}, {.name = "a"}), b = nn::Input({2}, {.name = "b"});
   const nn::Value sum = nn::Layer(Twice())(a), other = nn::Flatten()(b);
@@ -125,6 +203,27 @@ TEST(Behaviour, T_05_UnusualInputs) {
                "model: the model takes 2 inputs and got 3 (behaviours_models_test.cpp:LINE)");
 }
 
+TEST(Behaviour, T_06_ErrorsNameInputAndLayer) {
+  const nn::Value a = nn::Input({3}, {.name = "features"});
+  const nn::Model model(a, nn::Dense(2)(nn::Dense(4)(a)));
+  EXPECT_ERROR(model(td::ones({5, 4})),
+               "model: input \"features\" has shape (5, 4) and the model takes (?, 3) "
+               "(behaviours_models_test.cpp:LINE)");
+  const nn::Sequential lazy({nn::Sequential({nn::Dense(4)}), nn::Dense(2)});
+  lazy(td::ones({1, 3}));
+  try {
+    lazy(td::ones({1, 4}));
+    FAIL();
+  } catch (const td::Error& e) {
+    EXPECT_NE(std::string(e.what()).find("in layer sequential/sequential/dense"), std::string::npos)
+        << e.what();
+  }
+  const auto join = nn::Value();
+  EXPECT_ERROR(nn::Model(a, join),
+               "model: an empty model value was used; values come from nn::Input and from layers "
+               "(behaviours_models_test.cpp:LINE)");
+}
+
 TEST(Behaviour, T_07_RanksAndDtypesAreRepaired) {
   const nn::Value flat = nn::Input({3}), column = nn::Input({3, 1});
   const nn::Model takes_flat(flat, nn::Layer(Twice())(flat)),
@@ -144,6 +243,106 @@ TEST(Behaviour, T_07_RanksAndDtypesAreRepaired) {
                "(behaviours_models_test.cpp:LINE)");
 }
 
+TEST(Behaviour, T_08_ConnectionsOfInputsAndOutputs) {
+  const nn::Value a = nn::Input({2}, {.name = "a"}), b = nn::Input({2}, {.name = "b"});
+  const nn::Value sum = nn::Dense(2)(a);
+  const std::string line = std::to_string(__LINE__ - 2);
+  EXPECT_ERROR(nn::Model(b, sum),
+               "model: the outputs need input \"a\" (behaviours_models_test.cpp:" + line +
+                   "), which is not among the model's inputs (behaviours_models_test.cpp:LINE)");
+  const nn::Model unused({a, b}, {a, b});  // inputs returned unchanged
+  const td::Tensor x = {{1.f, 2.f}}, y = {{3.f, 4.f}};
+  const Tensors results = in_both_modes([&](const Tensors& t) { return unused(t); }, {x, y});
+  EXPECT_EQ(floats(results[1]), (Floats{3, 4}));
+  EXPECT_EQ(nn::Model({a, b}, sum)(Tensors{x, y})[0].shape(), (td::Shape{1, 2}));
+}
+
+TEST(Behaviour, T_09_InnerValuesBeginAndEndModels) {
+  const nn::Value input = nn::Input({3});
+  const nn::Model model(input, nn::Dense(2)(nn::Dense(4, "relu", {.name = "hidden"})(nn::Flatten()(input))));
+  EXPECT_EQ(model.layer("hidden").path(), "model/hidden");
+  EXPECT_EQ(model.layer(-1).name(), "dense");
+  const nn::Model features(model.inputs(), model.layer("hidden").output());
+  const nn::Model head(model.layer("hidden").output(), model.output());
+  const td::Tensor x = {{1.f, 2.f, 3.f}};
+  const Tensors y = in_both_modes(
+      [&](const Tensors& t) {
+        return Tensors{features(t[0]), head(features(t[0]))};
+      },
+      {x});
+  EXPECT_EQ(y[0].shape(), (td::Shape{1, 4}));
+  EXPECT_TRUE(same_bits(y[1], model(x)));
+  EXPECT_TRUE(features.variables()[0].is(model.variables()[0]));
+  const nn::Sequential sequential({nn::Input({3}), nn::Dense(4), nn::Dense(2)});
+  EXPECT_EQ(nn::Model(sequential.inputs(), sequential.layer(0).output())(x).shape(), (td::Shape{1, 4}));
+  EXPECT_ERROR(model.layer("conv"),
+               "layer: model model has no layer \"conv\"; it has: flatten, hidden, dense "
+               "(behaviours_models_test.cpp:LINE)");
+  EXPECT_ERROR(model.layer(3),
+               "layer: layer 3 was asked for; model model has 3 (behaviours_models_test.cpp:LINE)");
+  EXPECT_ERROR(nn::Dense(3).output(),
+               "outputs: layer dense was not called on Values, as nn::Input gives them "
+               "(behaviours_models_test.cpp:LINE)");
+}
+
+TEST(Behaviour, T_10_SharedLayers) {
+  const nn::Dense shared(3, {}, {.use_bias = false, .kernel_initializer = "ones"});
+  const nn::Value input = nn::Input({3});
+  const nn::Model model(input, shared(shared(input)));
+  EXPECT_EQ(names_of(model), (Names{"dense/kernel(3, 3)"}));
+  EXPECT_EQ(model.layers().size(), 1u);
+  EXPECT_EQ(shared.output(0).shape(), (td::Shape{-1, 3}));
+  EXPECT_ERROR(shared.output(),
+               "outputs: layer model/dense was called on Values 2 times; say which call, 0 to 1 "
+               "(behaviours_models_test.cpp:LINE)");
+  const auto gradient = [&](const Tensors& t) {
+    td::GradientTape tape;
+    const td::Tensor loss = td::sum(model(t[0]));
+    return Tensors{tape.gradient(loss, model.variables()[0])};
+  };
+  // sum(x W W) = x W W 1: each place gives x_i * 3 and (sum x) * 1 for each entry.
+  const Tensors g = in_both_modes(gradient, {td::Tensor({{1.f, 2.f, 3.f}})});
+  EXPECT_EQ(floats(g[0]), (Floats{9, 9, 9, 12, 12, 12, 15, 15, 15}));
+}
+
+TEST(Behaviour, T_11_TheTrainingFlag) {
+  struct Flag : nn::Module {
+    td::Tensor operator()(const td::Tensor& x) const { return x * 0.f + (nn::is_training() ? 1.f : 0.f); }
+  };
+  struct Eager : Flag {
+    static constexpr bool training_default = true;
+  };
+  struct Throws : nn::Module {
+    td::Tensor operator()(const td::Tensor&) const { throw std::runtime_error("no"); }
+  };
+  const td::Tensor x = td::ones({1, 1});
+  const nn::Layer flag{Flag()}, eager{Eager()};
+  const nn::Sequential deep({nn::Sequential({nn::Sequential({flag})})});
+  const auto value = [&](const nn::Layer& layer, nn::CallOptions options = {}) {
+    return in_both_modes([&](const Tensors& t) { return Tensors{layer(t[0], options)}; }, {x})[0]
+        .item<float>();
+  };
+  EXPECT_EQ(value(flag), 0);
+  EXPECT_EQ(value(deep, {.training = true}), 1);
+  EXPECT_EQ(value(deep), 0);
+  {
+    const nn::TrainingScope training(true);
+    EXPECT_EQ(value(deep), 1);
+    EXPECT_EQ(value(deep, {.training = false}), 0);
+  }
+  // A default holds for its layer alone, and only where no caller says.
+  EXPECT_EQ(value(eager), 1);
+  EXPECT_EQ(value(nn::Sequential({eager, flag})), 0);
+  EXPECT_EQ(value(nn::Sequential({eager}), {.training = false}), 0);
+  // Fixed when the model was described.
+  const nn::Value input = nn::Input({1});
+  const nn::Model fixed(input, flag(input, {.training = false}));
+  EXPECT_EQ(value(fixed, {.training = true}), 0);
+  EXPECT_THROW(nn::Sequential({nn::Layer(Throws())})(x, {.training = true}), std::runtime_error);
+  EXPECT_FALSE(nn::is_training());
+  EXPECT_EQ(value(flag), 0);
+}
+
 TEST(Behaviour, T_12_Freezing) {
   const nn::Sequential inner({nn::Input({3}), nn::Dense(2, "relu")});
   const nn::Sequential model({nn::Input({3}), inner, nn::Dense(1)});
@@ -159,6 +358,92 @@ TEST(Behaviour, T_12_Freezing) {
   inner.set_trainable(false);
   EXPECT_EQ(model.trainable_variables().size(), 2u);
   EXPECT_EQ(model.non_trainable_variables().size(), 2u);
+}
+
+TEST(Behaviour, T_12_FitLeavesWhatIsFrozen) {
+  const td::Tensor x = td::ones({4, 3}), y = td::zeros({4, 1});
+  for (const nn::Mode mode : {nn::Mode::eager, nn::Mode::graph}) {
+    const nn::Sequential model({nn::Input({3}), nn::Dense(2, "tanh"), nn::Dense(1)});
+    model.set_mode(mode);
+    model.compile({.optimizer = nn::SGD(0.1), .loss = "mse"});
+    const auto changed = [&] {
+      const Tensors before = model.get_weights();
+      const nn::History history = model.fit(x, y, {.verbose = 0});
+      EXPECT_GT(history["loss"][0], 0);
+      const Tensors after = model.get_weights();
+      int count = 0;
+      for (size_t i = 0; i < 4; ++i) count += same_bits(before[i], after[i]) ? 0 : 1;
+      return count;
+    };
+    EXPECT_EQ(changed(), 4);
+    model.set_trainable(false);
+    EXPECT_EQ(changed(), 0);
+    model.layer(1).set_trainable(true);  // inside a frozen model
+    EXPECT_EQ(changed(), 0);
+    model.set_trainable(true);
+    model.layer(0).set_trainable(false);
+    EXPECT_EQ(changed(), 2);
+  }
+}
+
+TEST(Behaviour, T_13_BatchNormalization) {
+  const td::Tensor x = {{1.f, 10.f}, {3.f, 30.f}};
+  for (const nn::Mode mode : {nn::Mode::eager, nn::Mode::graph}) {
+    const nn::BatchNormalization layer({.momentum = 0.9, .epsilon = 0});
+    const nn::Sequential model({nn::Input({2}), layer});
+    model.set_mode(mode);
+    const td::Tensor y = model(x, {.training = true});
+    EXPECT_EQ(floats(y), (Floats{-1, -1, 1, 1}));  // mean 0, deviation 1
+    const Tensors moving = layer.get_weights();
+    EXPECT_FLOAT_EQ(floats(moving[2])[0], 0.2f);               // 0.9 * 0 + 0.1 * 2
+    EXPECT_FLOAT_EQ(floats(moving[3])[1], 0.9f + 0.1f * 100);  // 0.9 * 1 + 0.1 * 100
+    layer.set_trainable(false);
+    const td::Tensor inference = model(x, {.training = false});
+    const nn::Sequential frozen({nn::Input({2}), layer});  // graphs keep what they were traced with
+    frozen.set_mode(mode);
+    EXPECT_TRUE(same_bits(frozen(x, {.training = true}), inference));
+    EXPECT_TRUE(same_bits(layer.get_weights()[2], moving[2]));
+  }
+}
+
+TEST(Behaviour, T_14_Dropout) {
+  const nn::Dropout dropout(0.5, {.seed = 7});
+  const td::Tensor x = td::ones({50, 40});
+  EXPECT_TRUE(same_bits(dropout(x), x));
+  const td::Variable seed = dropout.variables()[0];
+  EXPECT_FALSE(seed.trainable());
+  const auto counter = [&] { return seed.value().contiguous().to_vector<uint64_t>(); };
+  const auto first = counter();
+  const td::Tensor y = dropout(x, {.training = true});
+  const auto second = counter();
+  const td::Tensor z = dropout(x, {.training = true});
+  EXPECT_NE(first, second);
+  EXPECT_NE(second, counter());
+  EXPECT_FALSE(same_bits(y, z));
+  double sum = 0;
+  for (float v : floats(y)) {
+    EXPECT_TRUE(v == 0 || v == 2);
+    sum += v;
+  }
+  EXPECT_NEAR(sum / 2000, 1, 0.15);
+  // The same draws as a graph.
+  seed.assign(td::Tensor({static_cast<int64_t>(0), static_cast<int64_t>(3)}).to(td::uint64));
+  const td::Tensor eager = dropout(x, {.training = true});
+  const auto after = counter();
+  seed.assign(td::Tensor({static_cast<int64_t>(0), static_cast<int64_t>(3)}).to(td::uint64));
+  const nn::Sequential model({nn::Input({40}), dropout});
+  model.set_mode(nn::Mode::graph);
+  seed.assign(td::Tensor({static_cast<int64_t>(0), static_cast<int64_t>(3)}).to(td::uint64));
+  EXPECT_TRUE(same_bits(model(x, {.training = true}), eager));
+  EXPECT_EQ(counter(), after);
+  // One draw for a whole row.
+  const nn::Dropout rows(0.5, {.noise_shape = {-1, 1}, .seed = 7});
+  const td::Tensor by_row = rows(x, {.training = true});
+  for (int64_t i = 0; i < 50; ++i) {
+    const Floats row = floats(by_row[{i}]);
+    EXPECT_EQ(row, Floats(40, row[0]));
+  }
+  EXPECT_ERROR(nn::Dropout(1.5), "dropout: rate is 1.5; expected 0 to 1 (behaviours_models_test.cpp:LINE)");
 }
 
 TEST(Behaviour, T_15_AddedLosses) {
@@ -181,6 +466,26 @@ TEST(Behaviour, T_15_AddedLosses) {
   const Penalty alone;
   for (int call = 0; call < 3; ++call) alone(x);
   EXPECT_EQ(alone.losses().size(), 1u);
+}
+
+TEST(Behaviour, T_15_ActivityPenaltiesAndModelsWithoutALoss) {
+  const nn::Dense dense(2, {}, {.kernel_initializer = "ones", .activity_regularizer = nn::L2(1)});
+  const nn::Sequential model({nn::Input({2}), dense});
+  for (const td::Shape& shape : {td::Shape{4, 2}, td::Shape{0, 2}}) {
+    const auto losses = [&](const Tensors& t) {
+      model(t[0]);
+      return model.losses();
+    };
+    // Each output is 2: 4 rows of 2 * 2 * 2, by the size of the batch.
+    EXPECT_EQ(in_both_modes(losses, {td::ones(shape)})[0].item<float>(), shape[0] == 0 ? 0.f : 8.f);
+  }
+  for (const nn::Mode mode : {nn::Mode::eager, nn::Mode::graph}) {
+    const nn::Sequential trained({nn::Input({2}), nn::Dense(2, {}, {.activity_regularizer = nn::L2(1)})});
+    trained.set_mode(mode);
+    trained.compile({.optimizer = nn::SGD(0.01)});
+    const nn::History history = trained.fit(td::ones({4, 2}), td::Nest(), {.epochs = 5, .verbose = 0});
+    EXPECT_LT(history["loss"].back(), history["loss"].front());
+  }
 }
 
 TEST(Behaviour, T_16_MasksFlowThroughModels) {
@@ -309,4 +614,26 @@ TEST(Models, DtypePoliciesMixPrecisions) {
   EXPECT_ERROR(nn::DTypePolicy("mixed_float8"),
                "dtype_policy: \"mixed_float8\" is not known; known: float32, float64, float16, bfloat16, "
                "mixed_float16, mixed_bfloat16 (behaviours_models_test.cpp:LINE)");
+}
+
+TEST(Models, SummaryIsATable) {
+  const nn::Sequential model({nn::Input({4}, {.name = "x"}), nn::Dense(3, "relu"), nn::Dense(2)});
+  model.layer(0).set_trainable(false);
+  EXPECT_EQ(model.summary(), "");
+  EXPECT_EQ(nn::Sequential({nn::Dense(3)}).summary(), "");
+}
+
+TEST(Models, FirstBadLayerIsNamed) {
+  struct Log : nn::Module {
+    td::Tensor operator()(const td::Tensor& x) const { return td::log(x); }
+  };
+  const nn::Sequential model({nn::Input({2}), nn::Sequential({nn::Layer(Log())}), nn::Dense(2)});
+  EXPECT_EQ(nn::detail::first_bad_layer(model, td::Tensor({{1.f, 2.f}}), true), "");
+  EXPECT_EQ(nn::detail::first_bad_layer(model, td::Tensor({{0.f, -2.f}}), true),
+            "layer sequential/sequential/log (Log) gave 1 NaN and 1 infinite of 2 values");
+  EXPECT_EQ(nn::detail::first_bad_layer(model, td::Tensor({{0.f, std::nanf("")}}), true),
+            "the input has 1 NaN of 2 values");
+  model.variables()[0].assign(td::full({2, 2}, INFINITY));
+  EXPECT_EQ(nn::detail::first_bad_layer(model, td::Tensor({{1.f, 2.f}}), true),
+            "parameter sequential/dense/kernel has 4 infinite of 4 values");
 }

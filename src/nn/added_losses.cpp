@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "nn/module_state.h"
+#include "nn/probe.h"
 
 namespace tandem::nn::detail {
 
@@ -50,6 +51,7 @@ void erase_terms(Terms& all, const Condition& condition) {
 }  // namespace
 
 void record_loss(const ModuleState& owner, const Tensor& loss, bool replaces, Location where) {
+  if (current_probe) return;
   Terms& all = terms();
   const std::lock_guard<std::mutex> lock(all.mutex);
   if (replaces)

@@ -49,7 +49,8 @@ std::shared_ptr<ModuleState> CloneTable::module_for(const std::shared_ptr<Module
                         result->parameter(m.name, m.variable.shape(), m.origin->initializer,
                                           m.origin->options, m.variable.impl()->where));
   }
-  if (original->has_output_shape.load(std::memory_order_acquire)) result->note_output(original->output_shape);
+  if (original->has_output_shape.load(std::memory_order_acquire))
+    result->note_call(original->input_specs, original->called_on_list, original->output_shape);
   return result;
 }
 

@@ -145,8 +145,10 @@ std::shared_ptr<LayerBody> FunctionalBody::clone() const {
     copy->form = node->form;
     copy->arguments = node->arguments.map(clone_of);
     copy->options = node->options;
+    copy->results = node->results;
     copy->outputs = node->outputs;
     copy->where = node->where;
+    copy->layer->state()->note_description(copy);
     for (size_t i = 0; i < node->outputs.size(); ++i)
       clones.emplace(std::pair(node->serial, static_cast<int>(i)), Value(copy, static_cast<int>(i)));
   }
@@ -166,11 +168,19 @@ std::shared_ptr<LayerBody> SequentialBody::clone() const {
       node->serial = ValueNode().serial;
       node->layer = copy->layers_[i];
       node->arguments = value;
+      node->layer->state()->note_description(node);
       value = Value(node, 0);
     }
     copy->output = value;
   }
   return copy;
+}
+
+std::optional<Values> SequentialBody::declared_inputs() const {
+  return input ? std::optional<Values>(*input) : std::nullopt;
+}
+std::optional<Values> SequentialBody::declared_outputs() const {
+  return output ? std::optional<Values>(*output) : std::nullopt;
 }
 
 Tensor SequentialBody::call(ModuleState&, const Tensor& x) {
@@ -201,12 +211,65 @@ Model::Model(const Values& inputs, const Values& outputs, ModelOptions options, 
   for (const Layer& layer : layers()) detail::adopt_layer(*state(), layer, where);
 }
 
-std::vector<Layer> Model::layers() const { return body()->layers(); }
+std::vector<Layer> Model::layers() const {
+  std::vector<Layer> layers = body()->layers();
+  if (!layers.empty()) return layers;
+  // A class of the user's own: its members that are layers.
+  for (const detail::ModuleState::Member& m : state()->members_now())
+    if (m.module)
+      if (const std::shared_ptr<detail::LayerBody> inner = m.module->body.lock())
+        layers.emplace_back(m.module, inner);
+  return layers;
+}
+
+Layer Model::layer(const std::string& name, Location where) const {
+  return detail::in_call("layer", where, [&] {
+    const size_t slash = name.find('/');
+    const std::string first = name.substr(0, slash);
+    std::string known;
+    for (const detail::ModuleState::Member& m : state()->members_now()) {
+      if (!m.module) continue;
+      const std::shared_ptr<detail::LayerBody> inner = m.module->body.lock();
+      if (!inner) continue;
+      const Layer found(m.module, inner);
+      if (m.name == first)
+        return slash == std::string::npos ? found : Model(found).layer(name.substr(slash + 1), where);
+      known += (known.empty() ? "" : ", ") + m.name;
+    }
+    fail("model {} has no layer \"{}\"; it has: {}", path(), first, known.empty() ? "none" : known);
+  });
+}
+
+Layer Model::layer(int index, Location where) const {
+  return detail::in_call("layer", where, [&] {
+    const std::vector<Layer> all = layers();
+    const int count = static_cast<int>(all.size());
+    TD_CHECK(index >= -count && index < count, "layer {} was asked for; model {} has {}", index, path(),
+             count);
+    return all[static_cast<size_t>(index < 0 ? index + count : index)];
+  });
+}
 
 Sequential::Sequential(std::initializer_list<SequentialItem> items, ModelOptions options, Location where)
     : Model("Sequential", std::move(options.name), where, std::make_shared<detail::SequentialBody>()) {
   for (const SequentialItem& item : items) add(item, where);
 }
+
+void Sequential::note_change() {
+  state()->forget_call();
+  forget_graphs();
+  if (!state()->parent.expired()) detail::note_structure_change();  // graphs of models around this one
+}
+
+namespace {
+
+/// Where the layer was made, for the operations inside.
+Location line_of(const Layer& layer, Location where) {
+  const Location made = layer.state()->where;
+  return made.known() ? made : where;
+}
+
+}  // namespace
 
 Sequential& Sequential::add(SequentialItem item, Location where) {
   auto& body = static_cast<detail::SequentialBody&>(*this->body());
@@ -221,12 +284,60 @@ Sequential& Sequential::add(SequentialItem item, Location where) {
     detail::adopt_layer(*state(), *item.layer(), where);
     body.layers_.push_back(*item.layer());
   });
-  forget_graphs();
+  note_change();
   if (item.layer() && body.output) {
-    const Location made = item.layer()->state()->where;
-    body.output = (*item.layer())(*body.output, {}, made.known() ? made : where);
+    try {
+      body.output = (*item.layer())(*body.output, {}, line_of(*item.layer(), where));
+    } catch (...) {
+      remove_last();
+      throw;
+    }
   }
   return *this;
+}
+
+void Sequential::remove_last() {
+  auto& body = static_cast<detail::SequentialBody&>(*this->body());
+  const Layer last = body.layers_.back();
+  body.layers_.pop_back();
+  if (std::none_of(body.layers_.begin(), body.layers_.end(),
+                   [&](const Layer& l) { return l.state() == last.state(); }))
+    state()->remove_module(last.state());
+}
+
+Sequential& Sequential::pop(Location where) {
+  auto& body = static_cast<detail::SequentialBody&>(*this->body());
+  detail::in_call("pop", where, [&] { TD_CHECK(!body.layers_.empty(), "the model has no layers"); });
+  remove_last();
+  if (body.output) {
+    const Values before = body.output->node()->arguments;
+    body.output = before.leaf();
+  }
+  note_change();
+  return *this;
+}
+
+void Sequential::build(const Shape& input_shape, DType dtype, Location where) const {
+  auto& body = static_cast<detail::SequentialBody&>(*this->body());
+  detail::at_line("build", where, [&] {
+    TD_CHECK(!body.layers_.empty(), "the model has no layers yet");
+    TD_CHECK(input_shape.rank() > 0, "the shape is that of a scalar; its first dimension is the batch");
+    if (body.input) {
+      const Shape declared = body.input->shape();
+      bool fits = declared.rank() == input_shape.rank();
+      for (int i = 0; fits && i < declared.rank(); ++i)
+        fits = declared[i] < 0 || input_shape[i] < 0 || declared[i] == input_shape[i];
+      TD_CHECK(fits, "the shape is {} and the model begins with an Input of {}", input_shape, declared);
+      return;
+    }
+    Shape example = input_shape;
+    example.erase(0);
+    const Value input = Input(example, {.dtype = dtype}, where);
+    Value value = input;
+    for (const Layer& layer : body.layers_) value = layer(value, {}, line_of(layer, where));
+    body.input = input;
+    body.output = value;
+  });
 }
 
 }  // namespace tandem::nn

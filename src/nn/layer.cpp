@@ -9,6 +9,7 @@
 #include "nn/autocast.h"
 #include "nn/layer_call.h"
 #include "nn/module_state.h"
+#include "nn/probe.h"
 #include "nn/value.h"
 #include "tandem/name_scope.h"
 #include "tandem/ops.h"
@@ -37,7 +38,7 @@ void name_layer(Error& error, const detail::ModuleState& state, Location where) 
 
 struct CallDepth {
   explicit CallDepth(const detail::ModuleState& state) {
-    if (call_depth == 0) detail::forget_losses(state);
+    if (call_depth == 0 && !detail::current_probe) detail::forget_losses(state);
     ++call_depth;
   }
   ~CallDepth() { --call_depth; }
@@ -114,6 +115,7 @@ auto call_layer(const Layer& layer, const Tensor* first, const CallOptions& opti
 // What follows the call of a body, for each result.
 void finish(const detail::LayerBody& body, detail::ModuleState& state, const Tensor* first, Tensor& y) {
   if (!y.defined()) return;
+  if (detail::current_probe) detail::current_probe->see(state, body, y);
   if (state.activity_regularizer) {
     const Tensor penalty = state.activity_regularizer(y);
     const Tensor batch = y.rank() == 0 ? Tensor(1) : reshape(shape_of(y, 0, 1), Dims{});
@@ -135,7 +137,8 @@ Tensor call_one(const Layer& layer, const Tensor& x, const CallOptions& options,
     const Tensor input = converted(body, state, x);
     Tensor y = body.call(state, input);
     finish(body, state, &input, y);
-    if (y.defined()) state.note_output(y.shape());
+    if (y.defined() && !state.has_output_shape.load(std::memory_order_acquire))
+      state.note_call(x.spec(), false, y.shape());
     return y;
   });
 }
@@ -155,9 +158,17 @@ std::vector<Tensor> call_many(const Layer& layer, const std::vector<Tensor>& inp
       outputs = body.call_many(state, inputs);
     }
     for (Tensor& y : outputs) finish(body, state, first, y);
-    if (outputs.size() == 1 && outputs[0].defined()) state.note_output(outputs[0].shape());
+    if (!outputs.empty() && outputs[0].defined() && !state.has_output_shape.load(std::memory_order_acquire))
+      state.note_call(Nest(inputs).map([](const Tensor& t) { return t.spec(); }), true, outputs[0].shape());
     return outputs;
   });
+}
+
+void note_nest(detail::ModuleState& state, const Nest& inputs, const Nest& outputs) {
+  const std::vector<Tensor> given = inputs.flatten(), made = outputs.flatten();
+  const auto defined = [](const Tensor& t) { return t.defined(); };
+  if (made.empty() || !made[0].defined() || !std::all_of(given.begin(), given.end(), defined)) return;
+  state.note_call(inputs.map([](const Tensor& t) { return t.spec(); }), false, made[0].shape());
 }
 
 Nest call_nest(const Layer& layer, const Nest& inputs, const CallOptions& options, Location where) {
@@ -170,7 +181,7 @@ Nest call_nest(const Layer& layer, const Nest& inputs, const CallOptions& option
       finish(body, state, first, y);
       return y;
     });
-    if (outputs.is_leaf() && outputs.leaf().defined()) state.note_output(outputs.leaf().shape());
+    if (!state.has_output_shape.load(std::memory_order_acquire)) note_nest(state, inputs, outputs);
     return outputs;
   });
 }
@@ -209,7 +220,9 @@ Values describe_call(const Layer& layer, const Values& inputs, detail::CallForm 
       outputs = call_nest(layer, tensors, options, where);
     for (const Tensor& t : outputs.flatten()) node->outputs.push_back(t.spec());
     int next = 0;
-    return outputs.map([&](const Tensor&) { return Value(node, next++); });
+    node->results = outputs.map([&](const Tensor&) { return next++; });
+    layer.state()->note_description(node);
+    return node->results.map([&](int i) { return Value(node, i); });
   } catch (const PinRequest& pin) {
     Error e(ErrorCode::symbolic_value,
             fmt::format(
@@ -327,7 +340,75 @@ void Module::add_loss(const Tensor& loss, Location where) const {
   detail::record_loss(*state(), loss, call_depth == 0, where);
 }
 
+namespace {
+
+// Of a layer, the call on Values that is meant.
+std::shared_ptr<const detail::ValueNode> call_of(const Layer& layer, std::optional<int> call) {
+  std::vector<std::shared_ptr<const detail::ValueNode>> calls;
+  {
+    const std::lock_guard<std::mutex> lock(layer.state()->mutex);
+    for (const auto& known : layer.state()->calls)
+      if (auto node = known.lock()) calls.push_back(std::move(node));
+  }
+  const std::string path = layer.path();
+  TD_CHECK(!calls.empty(), "layer {} was not called on Values, as nn::Input gives them", path);
+  if (!call) {
+    TD_CHECK(calls.size() == 1, "layer {} was called on Values {} times; say which call, 0 to {}", path,
+             calls.size(), calls.size() - 1);
+    return calls[0];
+  }
+  TD_CHECK(*call >= 0 && static_cast<size_t>(*call) < calls.size(),
+           "call {} of layer {} was asked for; it was called on Values {} time{}", *call, path, calls.size(),
+           calls.size() == 1 ? "" : "s");
+  return calls[static_cast<size_t>(*call)];
+}
+
+Value only_value(const Values& values, const Layer& layer, const char* what) {
+  TD_CHECK(values.is_leaf(), "layer {} has {} of the form {}; {}s() gives them all", layer.path(), what,
+           values.form(), what);
+  return values.leaf();
+}
+
+}  // namespace
+
+Values Layer::inputs(std::optional<int> call, Location where) const {
+  return detail::in_call("inputs", where, [&] {
+    if (!call)
+      if (std::optional<Values> own = body_->declared_inputs()) return *own;
+    return call_of(*this, call)->arguments;
+  });
+}
+
+Values Layer::outputs(std::optional<int> call, Location where) const {
+  return detail::in_call("outputs", where, [&] {
+    if (!call)
+      if (std::optional<Values> own = body_->declared_outputs()) return *own;
+    const std::shared_ptr<const detail::ValueNode> node = call_of(*this, call);
+    return node->results.map([&](int i) { return Value(node, i); });
+  });
+}
+
+Value Layer::input(std::optional<int> call, Location where) const {
+  return detail::in_call("input", where, [&] { return only_value(inputs(call, where), *this, "input"); });
+}
+
+Value Layer::output(std::optional<int> call, Location where) const {
+  return detail::in_call("output", where, [&] { return only_value(outputs(call, where), *this, "output"); });
+}
+
+void Layer::build(const Shape& input_shape, DType dtype, Location where) const {
+  detail::at_line("build", where, [&] {
+    TD_CHECK(input_shape.rank() > 0, "the shape is that of a scalar; its first dimension is the batch");
+    Shape example = input_shape;
+    example.erase(0);
+    (*this)(Input(example, {.dtype = dtype}, where), {}, where);
+  });
+}
+
 namespace detail {
+
+std::optional<Values> LayerBody::declared_inputs() const { return {}; }
+std::optional<Values> LayerBody::declared_outputs() const { return {}; }
 
 std::vector<Tensor> LayerBody::call_many(ModuleState& state, const std::vector<Tensor>& inputs) {
   TD_CHECK(inputs.size() == 1, "the layer takes one input and got {}", inputs.size());

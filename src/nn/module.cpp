@@ -101,13 +101,30 @@ void ModuleState::add_variable(Member member) {
   members.push_back(std::move(member));
 }
 
-void ModuleState::note_output(const Shape& shape) {
-  if (has_output_shape.load(std::memory_order_acquire)) return;
+void ModuleState::remove_module(const std::shared_ptr<ModuleState>& module) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::erase_if(members, [&](const Member& m) { return m.module == module; });
+  if (module->parent.lock().get() == this) module->parent.reset();
+}
+
+void ModuleState::note_call(const NestOf<Spec>& inputs, bool on_list, const Shape& output) {
   const std::lock_guard<std::mutex> lock(mutex);
   if (has_output_shape.load(std::memory_order_relaxed)) return;
-  output_shape = shape;
-  if (output_shape.rank() > 0) output_shape[0] = -1;
+  const auto without_batch = [](Shape shape) {
+    for (int64_t& d : shape) d = std::max<int64_t>(d, -1);
+    if (shape.rank() > 0) shape[0] = -1;
+    return shape;
+  };
+  output_shape = without_batch(output);
+  input_specs = inputs.map([&](const Spec& s) { return Spec{s.dtype, without_batch(s.shape), s.device}; });
+  called_on_list = on_list;
   has_output_shape.store(true, std::memory_order_release);
+}
+
+void ModuleState::note_description(const std::shared_ptr<const ValueNode>& call) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  std::erase_if(calls, [](const auto& known) { return known.expired(); });
+  calls.push_back(call);
 }
 
 namespace {

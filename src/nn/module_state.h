@@ -8,11 +8,13 @@
 #include <string>
 #include <vector>
 
+#include "tandem/nest.h"
 #include "tandem/nn/module.h"
 
 namespace tandem::nn::detail {
 
 class LayerBody;
+struct ValueNode;
 
 /// What a parameter was made from.
 struct ParameterOrigin {
@@ -51,11 +53,16 @@ struct ModuleState : std::enable_shared_from_this<ModuleState> {
 
   std::atomic<bool> has_output_shape = false;  ///< set last, after the first call
   Shape output_shape;
+  NestOf<Spec> input_specs;  ///< of the first call; unknown sizes, as the batch, are -1
+  bool called_on_list = false;
+  std::vector<std::weak_ptr<const ValueNode>> calls;  ///< on Values, in order
 
   /// The name, or the class's in snake_case.
   std::string display_name() const;
   std::string path() const;
   std::string class_name() const { return kind.empty() ? "Module" : kind; }
+  /// Takes out a member; its variables keep their names until another module takes it.
+  void remove_module(const std::shared_ptr<ModuleState>& module);
   void add_module(const std::string& member_name, const std::shared_ptr<ModuleState>& module, Location where);
   /// A parameter of a known shape, made at most once.
   Variable parameter(const std::string& parameter_name, const Shape& shape, const Initializer& initializer,
@@ -66,8 +73,11 @@ struct ModuleState : std::enable_shared_from_this<ModuleState> {
   DType compute_dtype(const Tensor& x) const;
   /// The dtype of a floating parameter.
   DType variable_dtype(DType asked) const;
-  /// Remembers the shape of the first result; its batch is unknown.
-  void note_output(const Shape& shape);
+  /// Remembers what the first call took and gave; the batch is unknown.
+  void note_call(const NestOf<Spec>& inputs, bool on_list, const Shape& output);
+  /// After the layers inside changed.
+  void forget_call() { has_output_shape = false; }
+  void note_description(const std::shared_ptr<const ValueNode>& call);
   std::vector<Member> members_now() const {
     const std::lock_guard<std::mutex> lock(mutex);
     return members;

@@ -23,6 +23,7 @@ struct ValueNode {
   CallForm form = CallForm::one;
   Values arguments;
   CallOptions options;
+  NestOf<int> results;        ///< the form of the outputs
   std::vector<Spec> outputs;  ///< unknown sizes are symbols
   Location where;
 

@@ -159,6 +159,18 @@ class Layer : public Module {
   Nest operator()(const Nest& inputs, CallOptions options = {}, Location where = here()) const;
   Values operator()(const Values& inputs, CallOptions options = {}, Location where = here()) const;
 
+  /// Makes the parameters for inputs of this shape, whose first dimension is the batch: -1 for any.
+  void build(const Shape& input_shape, DType dtype = DType::f32, Location where = here()) const;
+
+  /// What the layer was called on in a description, and what came out, to begin or end another model there:
+  /// `nn::Model features(base.inputs(), base.layer("pool").output());` A model answers with its own inputs
+  /// and outputs. Errors: a layer that was never called on Values, or several times where `call` does not say
+  /// which is meant; several values where one is asked for.
+  Value input(std::optional<int> call = {}, Location where = here()) const;
+  Value output(std::optional<int> call = {}, Location where = here()) const;
+  Values inputs(std::optional<int> call = {}, Location where = here()) const;
+  Values outputs(std::optional<int> call = {}, Location where = here()) const;
+
   /// What td::function traces.
   auto as_function() const {
     return [layer = *this](const Tensor& x) { return layer.call_from_own_line(x); };
@@ -203,6 +215,9 @@ class LayerBody {
   virtual std::vector<Layer> layers() const { return {}; }
   /// Names of the outputs where the layer knows them; for a list of several.
   virtual std::vector<std::string> output_names() const { return {}; }
+  /// A model's own ends, where it was described.
+  virtual std::optional<Values> declared_inputs() const;
+  virtual std::optional<Values> declared_outputs() const;
   /// True when the operations inside have lines of the user's own.
   virtual bool is_composite() const { return false; }
   /// Whether inputs and trainable variables come in the dtype in which the layer's policy computes. Layers

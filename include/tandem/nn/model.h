@@ -60,6 +60,10 @@ class Model : public Layer {
 
   /// The layers called directly in this model, in order.
   std::vector<Layer> layers() const;
+  /// One of them, by name; "inner/dense" is inside another model. Errors: no such layer.
+  Layer layer(const std::string& name, Location where = here()) const;
+  /// By number; negative ones count from the end.
+  Layer layer(int index, Location where = here()) const;
 
   /// How the model evaluates from now on; nothing else changes.
   void set_mode(Mode mode) const;
@@ -170,8 +174,18 @@ class Sequential : public Model {
  public:
   explicit Sequential(std::initializer_list<SequentialItem> items = {}, ModelOptions options = {},
                       Location where = here());
-  /// Appends a layer. Errors: an Input that is not first.
+  /// Appends a layer, before or after the first call. Errors: an Input that is not first, two layers of one
+  /// name.
   Sequential& add(SequentialItem item, Location where = here());
+  /// Takes the last layer away. Errors: there is none.
+  Sequential& pop(Location where = here());
+  /// Makes the parameters, as if an Input came first; the first dimension is the batch. Errors: a shape that
+  /// does not fit the Input there is.
+  void build(const Shape& input_shape, DType dtype = DType::f32, Location where = here()) const;
+
+ private:
+  void note_change();
+  void remove_last();
 };
 
 }  // namespace tandem::nn
