@@ -176,6 +176,12 @@ std::shared_ptr<LayerBody> SequentialBody::clone() const {
   return copy;
 }
 
+// As if it had been called.
+void note_described(ModuleState& model, const Values& inputs, const Values& outputs) {
+  model.note_call(inputs.map([](const Value& v) { return spec_of(v); }), false,
+                  spec_of(outputs.flatten()[0]).shape);
+}
+
 std::optional<Values> SequentialBody::declared_inputs() const {
   return input ? std::optional<Values>(*input) : std::nullopt;
 }
@@ -209,6 +215,7 @@ std::shared_ptr<detail::FunctionalBody> connect(const Values& inputs, const Valu
 Model::Model(const Values& inputs, const Values& outputs, ModelOptions options, Location where)
     : Model("Model", std::move(options.name), where, connect(inputs, outputs, where)) {
   for (const Layer& layer : layers()) detail::adopt_layer(*state(), layer, where);
+  detail::note_described(*state(), inputs, outputs);
 }
 
 std::vector<Layer> Model::layers() const {
@@ -292,6 +299,7 @@ Sequential& Sequential::add(SequentialItem item, Location where) {
       remove_last();
       throw;
     }
+    detail::note_described(*state(), *body.input, *body.output);
   }
   return *this;
 }
@@ -314,6 +322,7 @@ Sequential& Sequential::pop(Location where) {
     body.output = before.leaf();
   }
   note_change();
+  if (body.output && !body.layers_.empty()) detail::note_described(*state(), *body.input, *body.output);
   return *this;
 }
 
@@ -337,6 +346,7 @@ void Sequential::build(const Shape& input_shape, DType dtype, Location where) co
     for (const Layer& layer : body.layers_) value = layer(value, {}, line_of(layer, where));
     body.input = input;
     body.output = value;
+    detail::note_described(*state(), input, value);
   });
 }
 

@@ -62,6 +62,9 @@ class SequentialBody final : public LayerBody {
   std::optional<Value> input, output;  ///< as far as it is described
 };
 
+/// Remembers a described model's inputs and outputs as those of its first call.
+void note_described(ModuleState& model, const Values& inputs, const Values& outputs);
+
 /// Makes layers members of a model, under their own names or, of those without one, "dense", "dense_1" ...
 void adopt_layer(ModuleState& model, const Layer& layer, Location where);
 

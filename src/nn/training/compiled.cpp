@@ -158,6 +158,7 @@ Tensor Compiled::loss(const Model& model, const Batch& batch, const Nest& predic
 }
 
 void Compiled::track_loss(const Tensor& loss, const Batch& batch) const {
+  has_loss_ = true;  // also where layers add the only one
   const CallSite site(where_);
   const Tensor count = example_count(batch.x.flatten().front());
   loss_mean_.add(wide(loss) * count, count);
@@ -176,7 +177,7 @@ void Compiled::update_metrics(const Model& model, const Batch& batch, const Nest
 StepResults Compiled::results() const {
   const CallSite site(where_);
   StepResults results;
-  if (!options_.loss.empty()) results.emplace_back("loss", loss_mean_.result());
+  if (has_loss_ || !options_.loss.empty()) results.emplace_back("loss", loss_mean_.result());
   if (!plans_) return results;
   for (const OutputPlan& plan : *plans_)
     if (plan.loss_mean) results.emplace_back(plan.prefix + "loss", plan.loss_mean->result());

@@ -1,6 +1,7 @@
 #pragma once
 // What compile was given, matched to the model's outputs: losses and metrics by output.
 
+#include <atomic>
 #include <memory>
 #include <mutex>
 
@@ -61,6 +62,7 @@ class Compiled {
   CompileOptions options_;
   Location where_;
   RunningMean loss_mean_;
+  mutable std::atomic<bool> has_loss_ = false;  ///< a step has one
   mutable std::mutex mutex_;
   mutable std::optional<std::vector<OutputPlan>> plans_;
 };

@@ -90,11 +90,19 @@ void Trainer::note_batch(const Batch& batch) {
 
 void Trainer::forget_graphs() {
   const std::lock_guard<std::mutex> lock(mutex_);
+  drop_graphs();
+}
+
+void Trainer::drop_graphs() {
   forward_.reset();
   forward_nest_.reset();
   predict_.reset();
   train_.reset();
   test_.reset();
+}
+
+void Trainer::drop_stale_graphs() {
+  if (const uint64_t now = structure_version(); std::exchange(structure_, now) != now) drop_graphs();
 }
 
 void Trainer::compile(CompileOptions options, Location where) {
@@ -140,6 +148,7 @@ void Trainer::check_trainable(const Model& model) {
 template <class F, class Make>
 F Trainer::made(std::optional<F>& graph, const Model& model, const Make& make) {
   const std::lock_guard<std::mutex> lock(mutex_);
+  drop_stale_graphs();
   const std::type_index own(typeid(model));
   if (traced_class_ != own) {
     train_.reset();
@@ -154,6 +163,7 @@ F Trainer::made(std::optional<F>& graph, const Model& model, const Make& make) {
 Tensor Trainer::forward(const Model& model, const Tensor& x, Location where) {
   const Function<Tensor(Tensor)> graph = [&] {
     const std::lock_guard<std::mutex> lock(mutex_);
+    drop_stale_graphs();
     if (!forward_) forward_ = function(Layer(model));
     return *forward_;
   }();
@@ -163,6 +173,7 @@ Tensor Trainer::forward(const Model& model, const Tensor& x, Location where) {
 Nest Trainer::forward_nest(const Model& model, const Nest& x, Location where) {
   const Function<Nest(Nest)> graph = [&] {
     const std::lock_guard<std::mutex> lock(mutex_);
+    drop_stale_graphs();
     if (!forward_nest_)
       forward_nest_.emplace(
           [layer = Layer(model)](const Nest& inputs) { return layer(inputs, {}, layer.state()->where); });

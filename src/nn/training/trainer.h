@@ -64,7 +64,12 @@ class Trainer {
   template <class F, class Make>
   F made(std::optional<F>& graph, const Model& model, const Make& make);
 
+  /// With the lock held: all of them, or when layers of any model have changed.
+  void drop_graphs();
+  void drop_stale_graphs();
+
   std::atomic<Mode> mode_ = Mode::automatic;
+  uint64_t structure_ = 0;
   mutable std::mutex mutex_;
   std::shared_ptr<const Compiled> compiled_;
   std::optional<Function<Tensor(Tensor)>> forward_;
