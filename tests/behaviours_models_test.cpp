@@ -611,7 +611,7 @@ layer    type   output shape  parameters  trained  FLOPs
 dense    Dense  (?, 3)                15        0     30
 dense_1  Dense  (?, 2)                 8        8     14
 23 parameters (92 B), 8 of them trained
-44 FLOPs an example, 84 B of memory beside the parameters
+44 FLOPs an example, 136 B of memory beside the parameters
 )");
   EXPECT_EQ(nn::Sequential({nn::Dense(3)}).summary(), R"(sequential (Sequential)
 layer  type   output shape  parameters  trained  FLOPs
