@@ -22,6 +22,8 @@ class FunctionalBody final : public LayerBody {
   /// In order of their first call, each once.
   std::vector<Layer> layers() const override;
   std::vector<std::string> output_names() const override;
+  const Values& inputs() const { return inputs_; }
+  const Values& outputs() const { return outputs_; }
   std::optional<Values> declared_inputs() const override { return inputs_; }
   std::optional<Values> declared_outputs() const override { return outputs_; }
 
