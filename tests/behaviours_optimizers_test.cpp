@@ -101,7 +101,7 @@ TEST(Behaviour, T_49_DecoupledDecay) {
       const td::Variable kernel = variable({2}, {.name = "layer/kernel", .unique_name = false}),
                          bias = variable({2}, {.name = "layer/bias", .unique_name = false});
       if (by_name)
-        optimizer.exclude_from_weight_decay(Names{"bias"});
+        optimizer.exclude_from_weight_decay({"bias"});
       else
         optimizer.exclude_from_weight_decay(std::vector<td::Variable>{bias});
       const td::Tensor zero = td::zeros({1});
@@ -109,7 +109,7 @@ TEST(Behaviour, T_49_DecoupledDecay) {
       graph ? td::function(step)() : step();
       expect_near(kernel.value(), {1.992});
       expect_near(bias.value(), {2});
-      EXPECT_ERROR(optimizer.exclude_from_weight_decay(Names{"kernel"}),
+      EXPECT_ERROR(optimizer.exclude_from_weight_decay({"kernel"}),
                    "exclude_from_weight_decay: the optimizer has begun; leave variables out of weight decay "
                    "before that (behaviours_optimizers_test.cpp:LINE)");
     }
@@ -339,6 +339,16 @@ TEST(Behaviour, T_56_LossScales) {
     expect_near(optimizer.variables()[4].value(), {0, 0});
     expect_near(run({25, 50}), {0.9, 1.9});
 
+    // One inside the other: a bad step is not accumulated.
+    const td::Variable u = variable({1});
+    const nn::LossScaleOptimizer both(nn::SGD(1, {}, {.gradient_accumulation_steps = 2}),
+                                      {.initial_scale = 2});
+    const Stepper accumulated(both, u, graph);
+    accumulated({4});
+    accumulated.by(td::Tensor({infinity}));
+    expect_near(u.value(), {1});
+    expect_near(accumulated({4}), {1 - (2. + 4.) / 2});  // the scale is 1 by now
+
     const nn::LossScaleOptimizer growing(nn::SGD(0), {.initial_scale = 2, .dynamic_growth_steps = 2});
     const td::Variable v = variable({1});
     const Stepper good(growing, v, graph);
@@ -346,6 +356,31 @@ TEST(Behaviour, T_56_LossScales) {
     EXPECT_EQ(growing.variables()[0].value().item<float>(), 32);
     EXPECT_EQ(growing.iterations().value().item<int64_t>(), 8);
   }
+}
+
+TEST(Behaviour, T_56_ModelsInHalvesScaleTheirLoss) {
+  td::random::seed(1);
+  const td::Tensor x = td::random::normal({8, 3}), y = td::random::normal({8, 2});
+  const auto trained = [&](const char* policy, nn::Mode mode, const nn::Optimizer& optimizer) {
+    td::random::seed(2);
+    const nn::Sequential model({nn::Input({3}), nn::Dense(2)});
+    model.layers()[0].set_dtype_policy(policy);
+    model.set_mode(mode);
+    model.compile({.optimizer = optimizer, .loss = "mse"});
+    model.fit(x, y, {.batch_size = 8, .epochs = 3, .shuffle = false, .verbose = 0});
+    return std::pair(model.optimizer(), model.variables()[0].value().to_vector<float>());
+  };
+  const auto scales = [](const nn::Optimizer& o) {
+    return o.named_variables()[0].first == "loss_scale/scale";
+  };
+  const auto [eager, eager_weights] = trained("mixed_float16", nn::Mode::eager, nn::SGD(0.1));
+  const auto [graph, graph_weights] = trained("mixed_float16", nn::Mode::graph, nn::SGD(0.1));
+  EXPECT_TRUE(scales(eager));
+  EXPECT_EQ(eager.iterations().value().item<int64_t>(), 3);
+  EXPECT_EQ(eager_weights, graph_weights);
+  EXPECT_FALSE(scales(trained("mixed_bfloat16", nn::Mode::graph, nn::SGD(0.1)).first));
+  EXPECT_FALSE(
+      scales(trained("mixed_float16", nn::Mode::graph, nn::SGD(0.1, {}, {.loss_scale_factor = 8})).first));
 }
 
 TEST(Behaviour, T_57_LearningRates) {

@@ -14,6 +14,7 @@
 
 #include "core/check.h"
 #include "nn/layer_call.h"
+#include "tandem/nn/module.h"
 #include "tandem/nn/optimizers.h"
 #include "tandem/ops.h"
 
@@ -31,6 +32,8 @@ class OptimizerBody {
   virtual const Variable& rate() const = 0;
   virtual Tensor current_rate() const = 0;
   virtual Tensor scale_loss(const Tensor& loss) const = 0;
+  /// Whether scale_loss does anything.
+  virtual bool scales_loss() const { return false; }
   virtual std::vector<std::pair<std::string, Variable>> named_variables() const = 0;
   virtual bool is_built() const = 0;
   virtual void exclude_from_decay(const std::vector<Variable>& variables,
@@ -87,6 +90,7 @@ class FormulaOptimizer : public OptimizerBody {
   const Variable& rate() const final;
   Tensor current_rate() const final;
   Tensor scale_loss(const Tensor& loss) const final;
+  bool scales_loss() const final { return options_.loss_scale_factor.has_value(); }
   std::vector<std::pair<std::string, Variable>> named_variables() const final;
   bool is_built() const final;
   void exclude_from_decay(const std::vector<Variable>& variables,
@@ -139,6 +143,10 @@ class FormulaOptimizer : public OptimizerBody {
 
 /// Errors: outside low to high; with `open` high itself too.
 void check_range(const char* what, double value, double low, double high, bool open = false);
+
+/// What `module` is trained by: the optimizer with a dynamic loss scale where a layer computes in float16 and
+/// the optimizer does not scale losses already, else itself.
+Optimizer with_loss_scale_for(const Module& module, const Optimizer& optimizer, Location where);
 
 /// kept * slot + (1 - kept) * value, which the slot takes.
 Tensor running_mean(const Variable& slot, double kept, const Tensor& value);

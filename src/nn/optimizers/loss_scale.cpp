@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "nn/module_state.h"
 #include "nn/optimizers/body.h"
 #include "ops/variable_names.h"
 #include "tandem/control_flow.h"
@@ -37,6 +38,7 @@ class LossScaleBody final : public OptimizerBody {
   Tensor scale_loss(const Tensor& loss) const override {
     return inner_->scale_loss(loss * cast(scale_.value(where_), loss.dtype()));
   }
+  bool scales_loss() const override { return true; }
   std::vector<std::pair<std::string, Variable>> named_variables() const override {
     std::vector<std::pair<std::string, Variable>> all = {{"loss_scale/scale", scale_},
                                                          {"loss_scale/good_steps", good_steps_}};
@@ -99,6 +101,15 @@ class LossScaleBody final : public OptimizerBody {
 };
 
 }  // namespace
+
+Optimizer with_loss_scale_for(const Module& module, const Optimizer& optimizer, Location where) {
+  if (optimizer.body()->scales_loss()) return optimizer;
+  for (const Visit& visit : walk(module.state()))
+    if (const auto policy = DTypePolicy::from_code(visit.module->policy);
+        policy && policy->compute_dtype() == DType::f16)
+      return LossScaleOptimizer(optimizer, {}, where);
+  return optimizer;
+}
 
 }  // namespace detail
 

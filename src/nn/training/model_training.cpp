@@ -3,6 +3,7 @@
 #include "core/check.h"
 #include "nn/layer_call.h"
 #include "nn/module_state.h"
+#include "nn/optimizers/body.h"
 #include "nn/training/loops.h"
 #include "tandem/ops.h"
 #include "tandem/tape.h"
@@ -48,6 +49,7 @@ void Model::compile(CompileOptions options, Location where) const {
              "neither a loss nor a metric was given");
     TD_CHECK(options.steps_per_execution > 0, "{} steps an execution were asked for; expected 1 or more",
              options.steps_per_execution);
+    if (options.optimizer) options.optimizer = detail::with_loss_scale_for(*this, *options.optimizer, where);
     trainer_->compile(std::move(options), where);
   });
 }
