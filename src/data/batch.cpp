@@ -16,7 +16,7 @@ namespace {
 /// A number as the one element of a dtype.
 Tensor padding_of(double value, DType dtype) {
   const Tensor scalar(value, DType::f64);
-  const Tensor cast = scalar.to(dtype);
+  Tensor cast = scalar.to(dtype);
   TD_CHECK(is_floating(dtype) || cast.to(DType::f64).item<double>() == value,
            "padded_batch: {} cannot stand in a tensor of {}", value, dtype);
   return cast;
@@ -44,7 +44,7 @@ Tensor stack_padded(const std::vector<Tensor>& leaves, double value, const Shape
   }
   Shape shape = sizes;
   shape.insert(0, static_cast<int64_t>(leaves.size()));
-  const Tensor result = tandem::detail::empty_tensor(first.dtype(), shape);
+  Tensor result = tandem::detail::empty_tensor(first.dtype(), shape);
   const size_t element = size_of(first.dtype());
   auto* to = tandem::detail::mutable_data<std::byte>(result);
   const Tensor padding = padding_of(value, first.dtype());

@@ -23,8 +23,8 @@ Tensor decode(std::span<const std::byte> bytes, const ImageOptions& options) {
   TD_CHECK(options.size.empty() || (options.size.rank() == 2 && options.size[0] > 0 && options.size[1] > 0),
            "a picture of size {} was asked for; expected a height and a width", options.size);
   TD_CHECK(is_png(bytes) || is_jpeg(bytes), ErrorCode::io, "neither PNG nor JPEG");
-  const Tensor picture = is_png(bytes) ? decode_png(bytes, options.channels, options.most_pixels)
-                                       : decode_jpeg(bytes, options.channels, options.most_pixels);
+  Tensor picture = is_png(bytes) ? decode_png(bytes, options.channels, options.most_pixels)
+                                 : decode_jpeg(bytes, options.channels, options.most_pixels);
   const Shape& size = options.size;
   if (size.empty() || (picture.shape()[0] == size[0] && picture.shape()[1] == size[1])) return picture;
   const Tensor resized = resize(cast(picture, DType::f32), Tensor({size[0], size[1]}, DType::i64),

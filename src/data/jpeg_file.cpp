@@ -89,7 +89,7 @@ Tensor decode_jpeg(std::span<const std::byte> bytes, int64_t channels, int64_t m
   TD_CHECK(d.state.num_components == 1 || d.state.num_components == 3, ErrorCode::io,
            "the picture has {} colour components; grey and colours are supported", d.state.num_components);
   if (channels == 0) channels = d.state.num_components;
-  const Tensor result = tandem::detail::empty_tensor(DType::u8, {height, width, channels});
+  Tensor result = tandem::detail::empty_tensor(DType::u8, {height, width, channels});
   check(read_rows(d, channels, tandem::detail::mutable_data<uint8_t>(result)));
   return result;
 }

@@ -233,7 +233,7 @@ std::string CheckpointManager::save(const Checkpoint& checkpoint, int64_t step) 
 
 std::string CheckpointManager::save(const Snapshot& snapshot, int64_t step) const {
   TD_CHECK(step >= 0, "step {} is negative", step);
-  const std::string path =
+  std::string path =
       (std::filesystem::path(folder_) / fmt::format("{}-{:08}{}", options_.name, step, file_ending)).string();
   save_snapshot(snapshot, path);
   auto all = files();

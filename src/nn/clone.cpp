@@ -29,7 +29,7 @@ std::shared_ptr<ModuleState> CloneTable::module_for(const std::shared_ptr<Module
   std::shared_ptr<ModuleState>& clone = modules[original.get()];
   if (clone) return clone;
   clone = std::make_shared<ModuleState>();
-  const std::shared_ptr<ModuleState> result = clone;
+  std::shared_ptr<ModuleState> result = clone;
   result->kind = original->kind;
   result->name = result->given_name = original->given_name;
   result->where = original->where;

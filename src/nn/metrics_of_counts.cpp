@@ -226,7 +226,7 @@ class FBetaBody final : public BuiltinBody {
     }
     const Tensor precision = quotient(right, right + wrong), recall = quotient(right, positives);
     const double square = options_.beta * options_.beta;
-    const Tensor score = quotient(precision * recall * (1 + square), precision * square + recall);
+    Tensor score = quotient(precision * recall * (1 + square), precision * square + recall);
     if (options_.average == "macro") return mean(score);
     if (options_.average == "weighted") return quotient(sum(score * positives), sum(positives));
     return score;

@@ -72,7 +72,7 @@ class EmbeddingBody final : public LayerBody {
                                     options_.embeddings_constraint);
     });
     const bool is_index = x.dtype() == DType::i32 || x.dtype() == DType::i64;
-    const Tensor y = gather(table, is_index ? x : cast(x, DType::i32));
+    Tensor y = gather(table, is_index ? x : cast(x, DType::i32));
     if (options_.mask_zero) set_mask(y, not_equal(x, 0));
     return y;
   }
@@ -91,7 +91,7 @@ class MaskingBody final : public LayerBody {
     TD_CHECK(x.rank() >= 2, "the input has shape {}; expected at least 2 dimensions: (batch, ..., features)",
              x.shape());
     const Tensor counts = reduce_any(not_equal(x, value_), {-1});
-    const Tensor y = where(unsqueeze(counts, {-1}), x, zeros_like(x));
+    Tensor y = where(unsqueeze(counts, {-1}), x, zeros_like(x));
     set_mask(y, counts);
     return y;
   }

@@ -65,7 +65,7 @@ class RecurrentBody final : public LayerBody {
       if (mask.defined()) mask = flip(mask, {0});
     }
     const Step step = prepare(elements);
-    const Tensors last = run(state, elements, mask, initial_states(state, x, given), step);
+    Tensors last = run(state, elements, mask, initial_states(state, x, given), step);
     if (options_.return_sequences && mask_of(x).defined()) set_mask(last[0], mask_of(x));
     return last;
   }
@@ -206,7 +206,7 @@ class RecurrentBody final : public LayerBody {
   /// Variables that a clone makes anew.
   struct Kept : std::vector<Variable> {
     Kept() = default;
-    Kept(const Kept&) {}
+    Kept(const Kept&) : std::vector<Variable>() {}
   };
   struct Mutex : std::mutex {
     Mutex() = default;
@@ -227,7 +227,7 @@ RecurrentBody& body_of(const Layer& layer) { return static_cast<RecurrentBody&>(
 
 /// A copy with weights of its own that goes the other way.
 Layer turned_around(const Layer& layer) {
-  const Layer copy = [&] {
+  Layer copy = [&] {
     const detail::CloneScope cloning;
     return Layer(layer);
   }();

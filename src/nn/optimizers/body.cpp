@@ -19,7 +19,7 @@ void check_range(const char* what, double value, double low, double high, bool o
 }
 
 Tensor running_mean(const Variable& slot, double kept, const Tensor& value) {
-  const Tensor next = kept * slot.value({}) + (1 - kept) * value;
+  Tensor next = kept * slot.value({}) + (1 - kept) * value;
   slot.assign(next);
   return next;
 }

@@ -62,7 +62,7 @@ class ASGDBody final : public FormulaOptimizer {
     return {rate, 1 - options_.decay * rate, 1 / maximum(u.before() - options_.start, 1)};
   }
   Tensor move(const Change& c) override {
-    const Tensor next = c.value * c.numbers[1] - c.numbers[0] * c.gradient;
+    Tensor next = c.value * c.numbers[1] - c.numbers[0] * c.gradient;
     const Tensor average = c.slots[0].value({});
     c.slots[0].assign(average + (next - average) * c.numbers[2]);
     return next;
