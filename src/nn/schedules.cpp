@@ -93,7 +93,7 @@ CosineDecay::CosineDecay(double initial, double decay_steps, CosineDecayOptions 
         const double highest = options.warmup_target.value_or(initial);
         const double warmup = options.warmup_target ? options.warmup_steps : 0;
         const Tensor share = minimum(step - warmup, decay_steps) / decay_steps;
-        const Tensor rate = highest * ((1 - options.alpha) * half_cosine(share) + options.alpha);
+        Tensor rate = highest * ((1 - options.alpha) * half_cosine(share) + options.alpha);
         if (warmup == 0) return rate;
         return tandem::where(step < warmup, initial + (highest - initial) * (step / warmup), rate);
       })) {
@@ -141,7 +141,7 @@ OneCycle::OneCycle(double highest, double steps, OneCycleOptions options, Locati
           if (options.annealing == "linear") return from + (to - from) * share;
           return to + (from - to) * half_cosine(share);
         };
-        const Tensor down = between(highest, last, (minimum(step, end) - top) / (end - top));
+        Tensor down = between(highest, last, (minimum(step, end) - top) / (end - top));
         if (top <= 0) return down;
         return tandem::where(step <= top, between(low, highest, step / top), down);
       })) {

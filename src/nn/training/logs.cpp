@@ -40,7 +40,7 @@ void Logs::set(const std::string& name, double value) {
 
 void Logs::clear() {
   entries_.clear();
-  outputs_ = {};
+  outputs_ = Nest();
 }
 
 std::ostream& operator<<(std::ostream& out, const Logs& logs) {
