@@ -3,6 +3,7 @@
 
 #include "tandem/nn/activation.h"
 #include "tandem/nn/callback.h"
+#include "tandem/nn/callbacks.h"
 #include "tandem/nn/checkpoint.h"
 #include "tandem/nn/clone.h"
 #include "tandem/nn/constraint.h"

@@ -27,7 +27,7 @@ class Progress {
   /// `total` steps are to come; 0 or less when nobody knows how many. Without `live` only the last line is
   /// written.
   explicit Progress(int64_t total, std::string label = "", std::FILE* out = stdout, bool live = true);
-  /// Finishes the line.
+  /// Finishes the line; when an exception ends the loop, leaves it as it is.
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -51,6 +51,7 @@ class Progress {
   std::vector<std::pair<std::string, std::string>> values_;
   std::FILE* out_;
   bool terminal_, finished_ = false;
+  int exceptions_;  ///< in flight when it began
   Clock::time_point start_, next_draw_;
 };
 

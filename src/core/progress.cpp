@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstdlib>
+#include <exception>
 #include <string_view>
 
 #include "core/check.h"
@@ -122,7 +123,12 @@ std::string progress_line(const ProgressState& state, int width, bool color) {
 }
 
 Progress::Progress(int64_t total, std::string label, std::FILE* out, bool live)
-    : total_(total), label_(std::move(label)), out_(out), terminal_(is_terminal(out)), start_(Clock::now()) {
+    : total_(total),
+      label_(std::move(label)),
+      out_(out),
+      terminal_(is_terminal(out)),
+      exceptions_(std::uncaught_exceptions()),
+      start_(Clock::now()) {
   if (!live) {
     next_draw_ = Clock::time_point::max();
   } else if (terminal_) {
@@ -133,7 +139,12 @@ Progress::Progress(int64_t total, std::string label, std::FILE* out, bool live)
   }
 }
 
-Progress::~Progress() { finish(); }
+Progress::~Progress() {
+  if (std::uncaught_exceptions() == exceptions_)
+    finish();
+  else if (terminal_ && !finished_)
+    std::fputc('\n', out_);
+}
 
 void Progress::advance(int64_t steps) {
   done_ += steps;

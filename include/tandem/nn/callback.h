@@ -14,6 +14,17 @@ struct LoopInfo {
   int64_t epochs = 1;         ///< of fit
   int64_t initial_epoch = 0;  ///< of fit
   int64_t steps = -1;         ///< batches an epoch, or in all; -1 where nobody knows
+  bool validates = false;     ///< whether fit has validation data
+};
+
+/// Where a fit stands between two batches: all that its loop knows, beside the model, the optimizer and
+/// td::random's generator.
+struct FitPosition {
+  int64_t epoch = 0;            ///< the one in progress, or the next
+  int64_t batch = 0;            ///< how many of its batches are done
+  std::vector<int64_t> data;    ///< where the next batch comes from
+  std::vector<Tensor> metrics;  ///< the sums behind the results of the epoch so far
+  History history;
 };
 
 /// A base for classes that follow a loop. Override what is of interest, and give it in the options of fit,
@@ -55,6 +66,12 @@ class Callback {
   /// The model at work. Errors: outside of a loop that has begun.
   const Model& model() const;
   const LoopInfo& info() const { return info_; }
+  /// Where the fit in progress stands. In on_train_batch_end and on_epoch_end. Errors: elsewhere.
+  FitPosition position() const;
+  /// Lets the fit that begins go on from a position. In on_train_begin, after the model, the optimizer and
+  /// the generator have their values of then; the fit has the same options and data. Errors: elsewhere.
+  void resume(FitPosition position) const;
+
   // Called by the loops, before their begin.
   void attach(const Model& model, const LoopInfo& info);
 

@@ -123,6 +123,9 @@ class Model : public Layer {
   void minimize(const Tensor& loss, GradientTape& tape) const;
   /// Takes a batch's loss into the mean that is reported as "loss".
   void track_loss(const Tensor& loss, const Batch& batch) const;
+  /// Makes a metric the model's own: it is reset and reported with the compiled ones, after them, and its
+  /// updates are up to the steps. Returns it.
+  Metric add_metric(const Metric& metric) const;
   /// Takes a batch into the compiled metrics; the results of all so far, "loss" first.
   StepResults compute_metrics(const Batch& batch, const Nest& predictions) const;
   /// The optimizer of compile. Errors: not compiled with one.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iostream>
+#include <limits>
 
 #include "core/check.h"
 #include "tandem/ops.h"
@@ -39,7 +40,10 @@ class ArraySource final : public BatchSource {
 
   void begin_pass(int64_t) override {
     next_ = 0;
-    if (options_.shuffle.kind() == Shuffle::Kind::all) order_ = random::permutation(count_);
+    if (options_.shuffle.kind() == Shuffle::Kind::none) return;
+    // One number decides a pass, so that a few numbers say where it stands.
+    seed_ = random::randint(0, std::numeric_limits<int64_t>::max(), {}).item<int64_t>();
+    draw_order();
   }
 
   std::optional<Batch> next() override {
@@ -51,17 +55,42 @@ class ArraySource final : public BatchSource {
       return Batch{map_rows(arrays_.x, begin, end), map_rows(arrays_.y, begin, end),
                    map_rows(arrays_.sample_weight, begin, end)};
     }
-    const Tensor chosen = options_.shuffle.kind() == Shuffle::Kind::all
-                              ? order_[{Index(begin, end)}]
-                              : random::permutation(end - begin) + begin;
+    const Tensor chosen = order_[{Index(begin, end)}];
     return Batch{gathered(arrays_.x, chosen), gathered(arrays_.y, chosen),
                  gathered(arrays_.sample_weight, chosen)};
   }
 
+  bool may_vary() const override { return false; }
+  std::vector<int64_t> state() const override { return {count_, next_, seed_}; }
+  void restore(int64_t, const std::vector<int64_t>& state) override {
+    TD_CHECK(state.size() == 3 && state[0] == count_ && state[1] >= 0 && state[1] <= count_,
+             "the position belongs to other data than these {} examples", count_);
+    next_ = state[1];
+    seed_ = state[2];
+    if (options_.shuffle.kind() != Shuffle::Kind::none) draw_order();
+  }
+
  private:
+  void draw_order() {
+    const Variable generator = random::make_generator(static_cast<uint64_t>(seed_));
+    if (options_.shuffle.kind() == Shuffle::Kind::all) {
+      order_ = random::permutation(count_, generator);
+      return;
+    }
+    // Inside each batch: the order of random numbers there.
+    std::vector<int64_t> order(static_cast<size_t>(count_));
+    for (int64_t begin = 0; begin < count_; begin += options_.batch_size) {
+      const int64_t size = std::min(options_.batch_size, count_ - begin);
+      const Tensor part = random::permutation(size, generator);
+      for (int64_t i = 0; i < size; ++i)
+        order[static_cast<size_t>(begin + i)] = begin + part.span<int64_t>()[static_cast<size_t>(i)];
+    }
+    order_ = from_vector(std::move(order), {count_});
+  }
+
   Arrays arrays_;
   CutOptions options_;
-  int64_t count_, next_ = 0;
+  int64_t count_, next_ = 0, seed_ = 0;
   Tensor order_;
 };
 
@@ -70,10 +99,18 @@ class GeneratorSource final : public BatchSource {
   explicit GeneratorSource(BatchGenerator generator) : generator_(std::move(generator)) {}
 
   int64_t batch_count() const override { return generator_.batches.value_or(data::unknown); }
+  void begin_pass(int64_t) override { given_ = 0; }
   std::optional<Batch> next() override {
     std::optional<Nest> element = generator_.next();
     if (!element) return std::nullopt;
+    ++given_;
     return batch_of(std::move(*element));
+  }
+  std::vector<int64_t> state() const override { return {given_}; }
+  void restore(int64_t, const std::vector<int64_t>& state) override {
+    TD_CHECK(state.size() == 1, "the position belongs to other data than a generator");
+    for (given_ = 0; given_ < state[0]; ++given_)
+      TD_CHECK(generator_.next(), "the generator gave {} batches and was at number {}", given_, state[0]);
   }
   void on_epoch_begin(int64_t epoch) override {
     if (generator_.on_epoch_begin) generator_.on_epoch_begin(epoch);
@@ -84,6 +121,7 @@ class GeneratorSource final : public BatchSource {
 
  private:
   BatchGenerator generator_;
+  int64_t given_ = 0;  ///< batches of this pass
 };
 
 class DatasetSource final : public BatchSource {
@@ -96,6 +134,13 @@ class DatasetSource final : public BatchSource {
     std::optional<Nest> element = iterator_->next();
     if (!element) return std::nullopt;
     return batch_of(std::move(*element));
+  }
+  std::vector<int64_t> state() const override {
+    return iterator_ ? iterator_->state() : data::IteratorState();
+  }
+  void restore(int64_t pass, const std::vector<int64_t>& state) override {
+    iterator_.emplace(dataset_.iterate(pass));
+    iterator_->restore(state);
   }
 
  private:
@@ -121,6 +166,8 @@ class ClassWeightedSource final : public BatchSource {
     }
     return batch;
   }
+  std::vector<int64_t> state() const override { return source_->state(); }
+  void restore(int64_t pass, const std::vector<int64_t>& state) override { source_->restore(pass, state); }
   void on_epoch_begin(int64_t epoch) override { source_->on_epoch_begin(epoch); }
   void on_epoch_end(int64_t epoch) override { source_->on_epoch_end(epoch); }
 
@@ -235,32 +282,73 @@ int64_t EpochReader::batch_count() const {
 
 void EpochReader::begin_epoch(int64_t epoch) {
   done_ = 0;
-  pass_began_in_epoch_ = false;
+  ended_ = pass_began_in_epoch_ = false;
   source_->on_epoch_begin(epoch);
 }
 
+void EpochReader::check_form(const Batch& batch) {
+  const auto describe = [](const Nest& nest) {
+    std::string text;
+    for (const Tensor& t : nest.flatten())
+      text += fmt::format("{}{}{}", text.empty() ? "" : ", ", t.dtype(), t.shape());
+    return nest.form() + ": " + text;
+  };
+  const auto fits = [](const Nest& a, const Nest& b) {
+    if (!a.same_form(b)) return false;
+    const std::vector<Tensor> x = a.flatten(), y = b.flatten();
+    for (size_t i = 0; i < x.size(); ++i)
+      if (x[i].rank() != y[i].rank() || x[i].dtype() != y[i].dtype()) return false;
+    return true;
+  };
+  const Nest now{batch.x, batch.y, batch.sample_weight};
+  if (!any_batch_ && first_.size() == 0) {
+    TD_CHECK(!batch.x.flatten().empty(), "the first batch has no tensors");
+    first_ = now;
+  }
+  TD_CHECK(fits(now, first_), "batch {} is {}; the batches before are {}", done_, describe(now),
+           describe(first_));
+}
+
 std::optional<Batch> EpochReader::next() {
-  while (!steps_ || done_ < *steps_) {
+  while (!ended_ && (!steps_ || done_ < *steps_)) {
     if (!in_pass_) {
       source_->begin_pass(pass_++);
       in_pass_ = pass_began_in_epoch_ = true;
     }
     if (std::optional<Batch> batch = source_->next()) {
+      if (source_->may_vary()) check_form(*batch);
       ++done_;
       any_batch_ = true;
       return batch;
     }
     in_pass_ = false;
     TD_CHECK(any_batch_, "the data gave no batch; expected at least one");
-    if (!steps_) return std::nullopt;
-    if (pass_began_in_epoch_) {
+    ended_ = !steps_ || pass_began_in_epoch_;
+    if (ended_ && steps_) {
       if (source_->batch_count() >= 0 && !std::exchange(warned_, true))
         std::cerr << "tandem: the data gave " << done_ << " batches and an epoch was to have " << *steps_
                   << "; epochs end early\n";
-      return std::nullopt;
     }
   }
   return std::nullopt;
+}
+
+std::vector<int64_t> EpochReader::state() const {
+  std::vector<int64_t> state{pass_, in_pass_ ? 1 : 0, pass_began_in_epoch_ ? 1 : 0};
+  if (in_pass_) {
+    const std::vector<int64_t> inner = source_->state();
+    state.insert(state.end(), inner.begin(), inner.end());
+  }
+  return state;
+}
+
+void EpochReader::restore(int64_t done, const std::vector<int64_t>& state) {
+  TD_CHECK(state.size() >= 3, "the position has {} numbers; expected at least 3", state.size());
+  done_ = done;
+  pass_ = state[0];
+  in_pass_ = any_batch_ = state[1] != 0;
+  pass_began_in_epoch_ = state[2] != 0;
+  if (in_pass_) source_->restore(pass_ - 1, {state.begin() + 3, state.end()});
 }
 
 }  // namespace tandem::nn::detail

@@ -19,6 +19,12 @@ class BatchSource {
   virtual void begin_pass(int64_t /*pass*/) {}
   /// The next batch of the pass; none at its end.
   virtual std::optional<Batch> next() = 0;
+  /// Where the next batch of the pass comes from, in few numbers.
+  virtual std::vector<int64_t> state() const = 0;
+  /// Takes a pass up there, in place of begin_pass. Errors: a state of other data.
+  virtual void restore(int64_t pass, const std::vector<int64_t>& state) = 0;
+  /// False where all batches have one form for certain.
+  virtual bool may_vary() const { return true; }
   virtual void on_epoch_begin(int64_t /*epoch*/) {}
   virtual void on_epoch_end(int64_t /*epoch*/) {}
 };
@@ -66,6 +72,10 @@ class EpochReader {
   /// The next batch of the epoch. Errors: the data have never given one.
   std::optional<Batch> next();
   void end_epoch(int64_t epoch) { source_->on_epoch_end(epoch); }
+  int64_t batches_done() const { return done_; }
+  /// Where the epoch stands; the number of its batches done is `done`.
+  std::vector<int64_t> state() const;
+  void restore(int64_t done, const std::vector<int64_t>& state);
   /// Begins the next epoch with a new pass, wherever the last one ended.
   void rewind() {
     in_pass_ = false;
@@ -73,11 +83,14 @@ class EpochReader {
   }
 
  private:
+  void check_form(const Batch& batch);
+
   std::unique_ptr<BatchSource> source_;
   std::optional<int64_t> steps_;
   int64_t first_pass_, pass_;  ///< the pass that begins next
   int64_t done_ = 0;           ///< batches of this epoch
-  bool in_pass_ = false, pass_began_in_epoch_ = false, any_batch_ = false, warned_ = false;
+  bool in_pass_ = false, pass_began_in_epoch_ = false, ended_ = false, any_batch_ = false, warned_ = false;
+  Nest first_;  ///< [x, y, weights] of the first batch, of which the others have the form and the ranks
 };
 
 }  // namespace tandem::nn::detail

@@ -1,6 +1,7 @@
 #include "tandem/nn/callback.h"
 
 #include "core/check.h"
+#include "nn/training/trainer.h"
 
 namespace tandem::nn {
 
@@ -24,6 +25,18 @@ const Model& Callback::model() const {
   TD_CHECK(model_.has_value(),
            "the callback has no model yet; it gets one when fit, evaluate or predict begin");
   return *model_;
+}
+
+FitPosition Callback::position() const {
+  detail::RunningFit* fit = model().trainer()->running_fit;
+  TD_CHECK(fit != nullptr, "no fit is in progress");
+  return fit->position();
+}
+
+void Callback::resume(FitPosition position) const {
+  detail::RunningFit* fit = model().trainer()->running_fit;
+  TD_CHECK(fit != nullptr, "no fit is in progress");
+  fit->resume(std::move(position));
 }
 
 void Callback::attach(const Model& model, const LoopInfo& info) {

@@ -187,15 +187,31 @@ StepResults Compiled::results() const {
   return results;
 }
 
+std::vector<Variable> Compiled::metric_variables() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  std::vector<Variable> all = loss_mean_.variables();
+  const auto add = [&](const std::vector<Variable>& more) {
+    all.insert(all.end(), more.begin(), more.end());
+  };
+  if (!plans_) return all;
+  for (const OutputPlan& plan : *plans_) {
+    if (plan.loss_mean) add(plan.loss_mean->variables());
+    for (const OutputPlan::Tracked& tracked : plan.metrics) add(tracked.metric.variables());
+  }
+  return all;
+}
+
 void Compiled::reset_metrics() const {
   const std::lock_guard<std::mutex> lock(mutex_);
   loss_mean_.reset();
   if (options_.reset_metrics) options_.reset_metrics();
+  // Those that were given, rather than the plans': metrics come with what they have seen elsewhere.
+  for (const Metrics* given : {&options_.metrics, &options_.weighted_metrics})
+    for (const MetricList& list : given->entries())
+      for (const Metric& metric : list.list()) metric.reset(where_);
   if (!plans_) return;
-  for (const OutputPlan& plan : *plans_) {
+  for (const OutputPlan& plan : *plans_)
     if (plan.loss_mean) plan.loss_mean->reset();
-    for (const OutputPlan::Tracked& tracked : plan.metrics) tracked.metric.reset(where_);
-  }
 }
 
 }  // namespace tandem::nn::detail

@@ -20,6 +20,7 @@ class RunningMean {
   /// 0 before the first example.
   Tensor result() const;
   void reset() const;
+  std::vector<Variable> variables() const { return {sum_, count_}; }
 
  private:
   Variable sum_, count_;
@@ -53,6 +54,8 @@ class Compiled {
   void update_metrics(const Model& model, const Batch& batch, const Nest& predictions) const;
   StepResults results() const;
   void reset_metrics() const;
+  /// The state behind results(), once the first batch has shown what it is.
+  std::vector<Variable> metric_variables() const;
 
  private:
   struct Matched;

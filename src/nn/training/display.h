@@ -20,8 +20,6 @@ class Display {
   void show(const Logs& logs);
   void advance(int64_t batches);
   void end(const Logs& logs);
-  /// Ends the line of a loop that ends with an error.
-  void abandon() { progress_.reset(); }
 
  private:
   int verbose_;

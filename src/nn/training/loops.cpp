@@ -5,6 +5,7 @@
 #include "core/check.h"
 #include "nn/training/display.h"
 #include "tandem/ops.h"
+#include "tandem/ops/random.h"
 
 namespace tandem::nn::detail {
 
@@ -29,19 +30,19 @@ void begin_callbacks(const Callbacks& callbacks, const Model& model, const LoopI
 class Evaluation {
  public:
   Evaluation(const Model& model, Trainer& trainer, std::unique_ptr<BatchSource> source,
-             std::optional<int64_t> steps, const Callbacks& callbacks, Location where)
+             std::optional<int64_t> steps, const Callbacks& callbacks, Call call)
       : model_(model),
         trainer_(trainer),
         compiled_(trainer.compiled()),
         reader_(std::move(source), steps),
         callbacks_(callbacks),
-        where_(where) {}
+        call_(call) {}
 
   int64_t batch_count() const { return reader_.batch_count(); }
 
   Logs run(Display& display) {
     trainer_.stop_evaluating = false;
-    compiled_->reset_metrics();
+    trainer_.reset_metrics();
     Logs logs;
     for (const auto& c : callbacks_) c->on_test_begin(logs);
     reader_.rewind();
@@ -54,7 +55,7 @@ class Evaluation {
       for (const auto& c : callbacks_) c->on_test_batch_begin(done, logs);
       int64_t size = 0;
       do {
-        output = trainer_.test(model_, *batch, where_);
+        output = trainer_.test(model_, *batch, call_);
         ++size;
         batch = size < group ? reader_.next() : std::nullopt;
       } while (batch);
@@ -78,7 +79,7 @@ class Evaluation {
   std::shared_ptr<const Compiled> compiled_;
   EpochReader reader_;
   const Callbacks& callbacks_;
-  Location where_;
+  Call call_;
 };
 
 /// What fit trains on, and what it evaluates after each epoch.
@@ -126,9 +127,9 @@ FitData open_fit(const TrainingData& given, const FitOptions& o) {
   return result;
 }
 
-class Fit {
+class Fit final : public RunningFit {
  public:
-  Fit(const Model& model, Trainer& trainer, FitData data, const FitOptions& options, Location where)
+  Fit(const Model& model, Trainer& trainer, FitData data, const FitOptions& options, const Call& call)
       : model_(model),
         trainer_(trainer),
         compiled_(trainer.compiled()),
@@ -136,34 +137,63 @@ class Fit {
         callbacks_(options.callbacks),
         reader_(std::move(data.training), options.steps_per_epoch, options.initial_epoch),
         display_(options.verbose),
-        where_(where) {
+        call_(call),
+        outer_(trainer.running_fit) {
     if (data.validation)
       validation_.emplace(model, trainer, std::move(data.validation), options.validation_steps, callbacks_,
-                          where);
+                          call);
   }
 
+  ~Fit() override { trainer_.running_fit = outer_; }
+  Fit(const Fit&) = delete;
+  Fit& operator=(const Fit&) = delete;
+
   History run() {
+    trainer_.running_fit = this;
     trainer_.stop_training = false;
     trainer_.check_trainable(model_);
-    begin_callbacks(callbacks_, model_, {options_.epochs, options_.initial_epoch, reader_.batch_count()});
+    begin_callbacks(callbacks_, model_,
+                    {.epochs = options_.epochs,
+                     .initial_epoch = options_.initial_epoch,
+                     .steps = reader_.batch_count(),
+                     .validates = validation_.has_value()});
     Logs logs;
     for (const auto& c : callbacks_) c->on_train_begin(logs);
-    for (int64_t epoch = options_.initial_epoch; epoch < options_.epochs && !trainer_.stop_training;
-         ++epoch) {
-      logs = run_epoch(epoch);
-      history_.epochs.push_back(logs);
-      history_.epoch_numbers.push_back(epoch);
+    int64_t epoch = options_.initial_epoch;
+    if (resumed_) {
+      epoch = resumed_->epoch;
+      history_ = std::move(resumed_->history);
     }
+    for (; epoch < options_.epochs && !trainer_.stop_training; ++epoch) logs = run_epoch(epoch);
     for (const auto& c : callbacks_) c->on_train_end(logs);
     return std::move(history_);
   }
 
+  FitPosition position() const override {
+    FitPosition p;
+    p.epoch = epoch_done_ ? epoch_ + 1 : epoch_;
+    p.batch = epoch_done_ ? 0 : reader_.batches_done();
+    p.data = reader_.state();
+    if (!epoch_done_)
+      for (const Variable& v : trainer_.metric_variables()) p.metrics.push_back(v);
+    p.history = history_;
+    return p;
+  }
+  void resume(FitPosition position) override {
+    TD_CHECK(!begun_, "training has begun; a position is taken up in on_train_begin");
+    resumed_ = std::move(position);
+  }
+
  private:
   Logs run_epoch(int64_t epoch) {
-    compiled_->reset_metrics();
+    begun_ = true;
+    epoch_ = epoch;
+    epoch_done_ = false;
+    trainer_.reset_metrics();
     Logs logs;
     for (const auto& c : callbacks_) c->on_epoch_begin(epoch, logs);
     reader_.begin_epoch(epoch);
+    if (resumed_) take_up(*std::exchange(resumed_, std::nullopt));
     display_.begin(fmt::format("epoch {}/{}", epoch + 1, options_.epochs), reader_.batch_count());
     run_batches(epoch, logs);
     reader_.end_epoch(epoch);
@@ -172,23 +202,45 @@ class Fit {
       const Logs held = validation_->run(silent);
       for (const auto& [name, value] : held.entries()) logs.set("val_" + name, value);
     }
+    epoch_done_ = true;
+    history_.epochs.push_back(logs);
+    history_.epoch_numbers.push_back(epoch);
     for (const auto& c : callbacks_) c->on_epoch_end(epoch, logs);
+    history_.epochs.back() = logs;
     display_.end(logs);
     return logs;
+  }
+
+  void take_up(const FitPosition& p) {
+    reader_.restore(p.batch, p.data);
+    if (p.metrics.empty()) return;
+    // A batch of evaluation builds the metrics; what it counted is overwritten.
+    if (trainer_.metric_variables().size() != p.metrics.size()) {
+      const Variable& generator = random::generator();
+      const Tensor drawn = generator;
+      if (const std::optional<Batch> batch = reader_.next()) trainer_.test(model_, *batch, call_);
+      generator.assign(drawn);
+      reader_.restore(p.batch, p.data);
+    }
+    const std::vector<Variable> metrics = trainer_.metric_variables();
+    TD_CHECK(metrics.size() == p.metrics.size(), "the position has {} numbers of metrics, and the model {}",
+             p.metrics.size(), metrics.size());
+    for (size_t i = 0; i < metrics.size(); ++i) metrics[i].assign(p.metrics[i]);
   }
 
   // Leaves the epoch's results in `logs`.
   void run_batches(int64_t epoch, Logs& logs) {
     const int64_t group = compiled_->options().steps_per_execution;
     StepOutput output;
-    int64_t done = 0;
+    int64_t done = reader_.batches_done();
+    display_.advance(done);
     for (std::optional<Batch> batch = reader_.next(); batch;) {
       logs.clear();
       for (const auto& c : callbacks_) c->on_train_batch_begin(done, logs);
       int64_t size = 0;
       bool finite = true;
       do {
-        output = trainer_.train(model_, *batch, where_);
+        output = trainer_.train(model_, *batch, call_);
         finite = finite && note_loss(output);
         ++size;
         batch = size < group ? reader_.next() : std::nullopt;
@@ -225,7 +277,11 @@ class Fit {
   EpochReader reader_;
   std::optional<Evaluation> validation_;
   Display display_;
-  Location where_;
+  Call call_;
+  RunningFit* outer_;
+  int64_t epoch_ = 0;
+  bool begun_ = false, epoch_done_ = false;
+  std::optional<FitPosition> resumed_;
   History history_;
 };
 
@@ -237,23 +293,23 @@ void read_results(const StepResults& results, Logs& logs, const std::string& pre
 }
 
 History run_fit(const Model& model, Trainer& trainer, const TrainingData& data, const FitOptions& options,
-                Location where) {
+                const Call& call) {
   const std::shared_ptr<const Compiled> compiled = trainer.compiled();
-  TD_CHECK(compiled->options().optimizer || compiled->options().train_step || typeid(model) != typeid(Model),
+  TD_CHECK(compiled->options().optimizer || compiled->options().train_step || !Trainer::has_base_steps(model),
            "the model was compiled without an optimizer");
   TD_CHECK(options.epochs >= 0, "{} epochs were asked for; expected 0 or more", options.epochs);
   TD_CHECK(options.validation_freq > 0, "the validation frequency is {}; expected 1 or more",
            options.validation_freq);
-  return Fit(model, trainer, open_fit(data, options), options, where).run();
+  return Fit(model, trainer, open_fit(data, options), options, call).run();
 }
 
 Logs run_evaluate(const Model& model, Trainer& trainer, const TrainingData& data,
-                  const EvaluateOptions& options, Location where) {
+                  const EvaluateOptions& options, const Call& call) {
   TD_CHECK(data.defined(), "there are no data");
   check_batch_size(options.batch_size);
   Evaluation evaluation(model, trainer,
                         with_weights(data, options.sample_weight).body()->open({options.batch_size, false}),
-                        options.steps, options.callbacks, where);
+                        options.steps, options.callbacks, call);
   begin_callbacks(options.callbacks, model, {.steps = evaluation.batch_count()});
   Display display(options.verbose);
   display.begin("evaluating", evaluation.batch_count());
@@ -263,7 +319,7 @@ Logs run_evaluate(const Model& model, Trainer& trainer, const TrainingData& data
 }
 
 Nest run_predict(const Model& model, Trainer& trainer, const TrainingData& data,
-                 const EvaluateOptions& options, Location where) {
+                 const EvaluateOptions& options, const Call& call) {
   TD_CHECK(data.defined(), "there are no data");
   check_batch_size(options.batch_size);
   EpochReader reader(data.body()->open({options.batch_size, false}), options.steps);
@@ -282,7 +338,7 @@ Nest run_predict(const Model& model, Trainer& trainer, const TrainingData& data,
     if (!batch) break;
     logs.clear();
     for (const auto& c : options.callbacks) c->on_predict_batch_begin(done, logs);
-    outputs = trainer.predict(model, batch->x, where);
+    outputs = trainer.predict(model, batch->x, call);
     parts.push_back(outputs.flatten());
     logs.set_outputs(outputs);
     for (const auto& c : options.callbacks) c->on_predict_batch_end(done, logs);
@@ -298,7 +354,7 @@ Nest run_predict(const Model& model, Trainer& trainer, const TrainingData& data,
   for (size_t i = 0; !parts.empty() && i < parts[0].size(); ++i) {
     std::vector<Tensor> pieces;
     for (const auto& part : parts) pieces.push_back(part[i]);
-    whole.push_back(concat(pieces, 0, where));
+    whole.push_back(concat(pieces, 0, call.where));
   }
   return outputs.with_leaves(whole);
 }

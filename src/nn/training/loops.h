@@ -10,11 +10,11 @@ namespace tandem::nn::detail {
 using Callbacks = std::vector<std::shared_ptr<Callback>>;
 
 History run_fit(const Model& model, Trainer& trainer, const TrainingData& data, const FitOptions& options,
-                Location where);
+                const Call& call);
 Logs run_evaluate(const Model& model, Trainer& trainer, const TrainingData& data,
-                  const EvaluateOptions& options, Location where);
+                  const EvaluateOptions& options, const Call& call);
 Nest run_predict(const Model& model, Trainer& trainer, const TrainingData& data,
-                 const EvaluateOptions& options, Location where);
+                 const EvaluateOptions& options, const Call& call);
 
 /// The scalars among a step's results.
 void read_results(const StepResults& results, Logs& logs, const std::string& prefix = {});

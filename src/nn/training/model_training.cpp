@@ -62,25 +62,27 @@ History Model::fit(const Nest& x, const Nest& y, FitOptions options, Location wh
   return fit(TrainingData(x, y), std::move(options), where);
 }
 History Model::fit(const TrainingData& data, FitOptions options, Location where) const {
-  return detail::in_call("fit", where,
-                         [&] { return detail::run_fit(*this, *trainer_, data, options, where); });
+  return detail::in_call("fit", where, [&] {
+    return detail::run_fit(*this, *trainer_, data, options, {"fit", where});
+  });
 }
 
 Logs Model::evaluate(const Nest& x, const Nest& y, EvaluateOptions options, Location where) const {
   return evaluate(TrainingData(x, y), std::move(options), where);
 }
 Logs Model::evaluate(const TrainingData& data, EvaluateOptions options, Location where) const {
-  return detail::in_call("evaluate", where,
-                         [&] { return detail::run_evaluate(*this, *trainer_, data, options, where); });
+  return detail::in_call("evaluate", where, [&] {
+    return detail::run_evaluate(*this, *trainer_, data, options, {"evaluate", where});
+  });
 }
 
 Tensor Model::predict(const Tensor& x, EvaluateOptions options, Location where) const {
   return detail::in_call("predict", where, [&] {
     // The way that costs next to nothing: one batch, and nobody follows.
     if (x.defined() && x.rank() > 0 && x.shape()[0] > 0 && x.shape()[0] <= options.batch_size &&
-        options.callbacks.empty() && options.verbose == 0 && detail::Trainer::predicts_plainly(*this))
+        options.callbacks.empty() && options.verbose == 0 && detail::Trainer::has_base_steps(*this))
       return trainer_->predict_plainly(*this, x, where);
-    const Nest outputs = detail::run_predict(*this, *trainer_, {x, Nest()}, options, where);
+    const Nest outputs = detail::run_predict(*this, *trainer_, {x, Nest()}, options, {"predict", where});
     TD_CHECK(outputs.is_leaf(), "the model gives {}; predict(td::Nest(x)) returns that", outputs.form());
     return outputs.leaf();
   });
@@ -89,33 +91,38 @@ Nest Model::predict(const Nest& x, EvaluateOptions options, Location where) cons
   return predict(TrainingData(x, Nest()), std::move(options), where);
 }
 Nest Model::predict(const TrainingData& data, EvaluateOptions options, Location where) const {
-  return detail::in_call("predict", where,
-                         [&] { return detail::run_predict(*this, *trainer_, data, options, where); });
+  return detail::in_call("predict", where, [&] {
+    return detail::run_predict(*this, *trainer_, data, options, {"predict", where});
+  });
 }
 
 Logs Model::train_on_batch(const Nest& x, const Nest& y, const Nest& sample_weight, Location where) const {
   return detail::in_call("train_on_batch", where, [&] {
     detail::check_arrays({x, y, sample_weight});
-    trainer_->compiled()->reset_metrics();
+    trainer_->reset_metrics();
     trainer_->check_trainable(*this);
     Logs logs;
-    detail::read_results(trainer_->train(*this, {x, y, sample_weight}, where).results, logs);
-    trainer_->compiled()->reset_metrics();
+    detail::read_results(trainer_->train(*this, {x, y, sample_weight}, {"train_on_batch", where}).results,
+                         logs);
+    trainer_->reset_metrics();
     return logs;
   });
 }
 Logs Model::test_on_batch(const Nest& x, const Nest& y, const Nest& sample_weight, Location where) const {
   return detail::in_call("test_on_batch", where, [&] {
     detail::check_arrays({x, y, sample_weight});
-    trainer_->compiled()->reset_metrics();
+    trainer_->reset_metrics();
     Logs logs;
-    detail::read_results(trainer_->test(*this, {x, y, sample_weight}, where).results, logs);
-    trainer_->compiled()->reset_metrics();
+    detail::read_results(trainer_->test(*this, {x, y, sample_weight}, {"test_on_batch", where}).results,
+                         logs);
+    trainer_->reset_metrics();
     return logs;
   });
 }
 Nest Model::predict_on_batch(const Nest& x, Location where) const {
-  return detail::in_call("predict_on_batch", where, [&] { return trainer_->predict(*this, x, where); });
+  return detail::in_call("predict_on_batch", where, [&] {
+    return trainer_->predict(*this, x, {"predict_on_batch", where});
+  });
 }
 
 void Model::stop_training() const { trainer_->stop_training = true; }
@@ -184,7 +191,12 @@ void Model::track_loss(const Tensor& loss, const Batch& batch) const {
 StepResults Model::compute_metrics(const Batch& batch, const Nest& predictions) const {
   const std::shared_ptr<const detail::Compiled> compiled = trainer_->compiled();
   compiled->update_metrics(*this, batch, predictions);
-  return compiled->results();
+  return trainer_->metric_results();
+}
+
+Metric Model::add_metric(const Metric& metric) const {
+  trainer_->add_metric(metric);
+  return metric;
 }
 
 const Optimizer& Model::optimizer() const {

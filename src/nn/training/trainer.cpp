@@ -10,17 +10,20 @@ namespace tandem::nn::detail {
 
 namespace {
 
-// The model whose step runs on this thread, and the loss that it has told. A graph's body finds its model
-// here: graphs outlive the object that they were traced with.
+// The model whose step runs on this thread, what the user called, and the loss that the step has told. A
+// graph's body finds its model here: graphs outlive the object that they were traced with.
 struct RunningStep {
   const Model* model;
+  const Call* call;
   std::optional<Tensor> loss;
 };
 thread_local RunningStep* running_step = nullptr;
 
 class StepScope {
  public:
-  explicit StepScope(const Model& model) : step_{&model, {}}, outer_(running_step) { running_step = &step_; }
+  StepScope(const Model& model, const Call& call) : step_{&model, &call, {}}, outer_(running_step) {
+    running_step = &step_;
+  }
   ~StepScope() { running_step = outer_; }
   StepScope(const StepScope&) = delete;
   StepScope& operator=(const StepScope&) = delete;
@@ -35,7 +38,8 @@ StepOutput run_step(const Batch& batch, bool training) {
   const Model& model = *running_step->model;
   running_step->loss.reset();
   StepOutput output;
-  output.results = training ? model.train_step(batch) : model.test_step(batch);
+  in_call(running_step->call->name, running_step->call->where,
+          [&] { output.results = training ? model.train_step(batch) : model.test_step(batch); });
   output.loss = running_step->loss;
   if (!output.loss)
     for (const auto& [name, value] : output.results)
@@ -45,13 +49,15 @@ StepOutput run_step(const Batch& batch, bool training) {
 
 Nest run_predict_step(const Nest& x) {
   const TrainingScope scope(false);
-  return running_step->model->predict_step(x);
+  return in_call(running_step->call->name, running_step->call->where,
+                 [&] { return running_step->model->predict_step(x); });
 }
 
 }  // namespace
 
 StepOutput Trainer::step(const Model& model, const Batch& batch, bool training) {
-  const StepScope scope(model);
+  const Call call{"step", model.state()->where};
+  const StepScope scope(model, call);
   return run_step(batch, training);
 }
 
@@ -131,6 +137,42 @@ bool Trainer::write_training_graph(const summary::Writer& writer) const {
   return true;
 }
 
+void Trainer::add_metric(const Metric& metric) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  own_metrics_.push_back(metric);
+}
+
+std::vector<Metric> Trainer::own_metrics() const {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return own_metrics_;
+}
+
+StepResults Trainer::metric_results() const {
+  const std::shared_ptr<const Compiled> compiled = this->compiled();
+  StepResults results = compiled->results();
+  for (const Metric& metric : own_metrics()) {
+    std::string name = metric.name();
+    const auto taken = [&] {
+      return std::any_of(results.begin(), results.end(), [&](const auto& r) { return r.first == name; });
+    };
+    for (int i = 1; taken(); ++i) name = metric.name() + '_' + std::to_string(i);
+    results.emplace_back(name, metric.result(compiled->where()));
+  }
+  return results;
+}
+
+void Trainer::reset_metrics() const {
+  compiled()->reset_metrics();
+  for (const Metric& metric : own_metrics()) metric.reset();
+}
+
+std::vector<Variable> Trainer::metric_variables() const {
+  std::vector<Variable> all = compiled()->metric_variables();
+  for (const Metric& metric : own_metrics())
+    all.insert(all.end(), metric.variables().begin(), metric.variables().end());
+  return all;
+}
+
 void Trainer::note_loss(const Tensor& loss) {
   if (running_step != nullptr) running_step->loss = loss;
 }
@@ -182,8 +224,8 @@ Nest Trainer::forward_nest(const Model& model, const Nest& x, Location where) {
   return graph(x, where);
 }
 
-StepOutput Trainer::train(const Model& model, const Batch& batch, Location where) {
-  const StepScope scope(model);
+StepOutput Trainer::train(const Model& model, const Batch& batch, const Call& call) {
+  const StepScope scope(model, call);
   if (mode() == Mode::eager) {
     note_batch(batch);
     return run_step(batch, true);
@@ -191,11 +233,10 @@ StepOutput Trainer::train(const Model& model, const Batch& batch, Location where
   bool is_new = false;
   const auto graph = made(train_, model, [&] {
     is_new = true;
-    return Function<StepOutput(Batch)>([](const Batch& b) { return run_step(b, true); },
-                                       {.name = "training step"});
+    return Function<StepOutput(Batch)>([](const Batch& b) { return run_step(b, true); });
   });
   const int traces = graph.trace_count();
-  StepOutput output = graph(batch, where);
+  StepOutput output = graph(batch, call.where);
   if (graph.trace_count() != traces) note_batch(batch);
   if (is_new) {
     // Only now: the first step builds what had no variables yet.
@@ -206,30 +247,28 @@ StepOutput Trainer::train(const Model& model, const Batch& batch, Location where
   return output;
 }
 
-StepOutput Trainer::test(const Model& model, const Batch& batch, Location where) {
-  const StepScope scope(model);
+StepOutput Trainer::test(const Model& model, const Batch& batch, const Call& call) {
+  const StepScope scope(model, call);
   if (mode() == Mode::eager) {
     note_batch(batch);
     return run_step(batch, false);
   }
   const auto graph = made(test_, model, [] {
-    return Function<StepOutput(Batch)>([](const Batch& b) { return run_step(b, false); },
-                                       {.name = "evaluation step"});
+    return Function<StepOutput(Batch)>([](const Batch& b) { return run_step(b, false); });
   });
   const int traces = graph.trace_count();
-  StepOutput output = graph(batch, where);
+  StepOutput output = graph(batch, call.where);
   if (graph.trace_count() != traces) note_batch(batch);
   return output;
 }
 
-Nest Trainer::predict(const Model& model, const Nest& x, Location where) {
-  const StepScope scope(model);
+Nest Trainer::predict(const Model& model, const Nest& x, const Call& call) {
+  const StepScope scope(model, call);
   if (mode() == Mode::eager) return run_predict_step(x);
-  return made(predict_, model,
-              [] { return Function<Nest(Nest)>(run_predict_step, {.name = "prediction step"}); })(x, where);
+  return made(predict_, model, [] { return Function<Nest(Nest)>(run_predict_step); })(x, call.where);
 }
 
-bool Trainer::predicts_plainly(const Model& model) {
+bool Trainer::has_base_steps(const Model& model) {
   return typeid(model) == typeid(Model) || typeid(model) == typeid(Sequential);
 }
 

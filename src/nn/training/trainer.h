@@ -7,7 +7,7 @@
 
 #include "nn/training/compiled.h"
 #include "tandem/function.h"
-#include "tandem/nn/model.h"
+#include "tandem/nn/callback.h"
 #include "tandem/summary.h"
 
 namespace tandem::nn::detail {
@@ -24,6 +24,20 @@ struct BatchForm {
   NestOf<Spec> x, y, sample_weight;
 };
 
+/// The fit in progress, as callbacks see it.
+class RunningFit {
+ public:
+  virtual ~RunningFit() = default;
+  virtual FitPosition position() const = 0;
+  virtual void resume(FitPosition position) = 0;
+};
+
+/// What the user called, and where.
+struct Call {
+  const char* name;
+  Location where;
+};
+
 class Trainer {
  public:
   Mode mode() const { return mode_.load(std::memory_order_relaxed); }
@@ -35,16 +49,24 @@ class Trainer {
   /// Errors: not compiled.
   std::shared_ptr<const Compiled> compiled() const;
 
+  void add_metric(const Metric& metric);
+  /// Of the compiled metrics, then the model's own.
+  StepResults metric_results() const;
+  void reset_metrics() const;
+  /// The state behind the results, once the first batch has shown what it is.
+  std::vector<Variable> metric_variables() const;
+
   /// A model called on one tensor, or on a structure, as a graph.
   Tensor forward(const Model& model, const Tensor& x, Location where);
   Nest forward_nest(const Model& model, const Nest& x, Location where);
   /// Steps in the model's mode.
-  StepOutput train(const Model& model, const Batch& batch, Location where);
-  StepOutput test(const Model& model, const Batch& batch, Location where);
-  Nest predict(const Model& model, const Nest& x, Location where);
+  StepOutput train(const Model& model, const Batch& batch, const Call& call);
+  StepOutput test(const Model& model, const Batch& batch, const Call& call);
+  Nest predict(const Model& model, const Nest& x, const Call& call);
   /// The same for one tensor in and out, without a structure. For models whose predict_step is the base's.
   Tensor predict_plainly(const Model& model, const Tensor& x, Location where);
-  static bool predicts_plainly(const Model& model);
+  /// Whether the model's class is none that could have steps of its own.
+  static bool has_base_steps(const Model& model);
   /// Before train(): forgets a graph that was traced with other trainable variables.
   void check_trainable(const Model& model);
   /// One step through the current mode, whatever the model's.
@@ -58,9 +80,11 @@ class Trainer {
   static void note_loss(const Tensor& loss);
 
   std::atomic<bool> stop_training = false, stop_evaluating = false, stop_predicting = false;
+  RunningFit* running_fit = nullptr;
 
  private:
   void note_batch(const Batch& batch);
+  std::vector<Metric> own_metrics() const;
   template <class F, class Make>
   F made(std::optional<F>& graph, const Model& model, const Make& make);
 
@@ -72,6 +96,7 @@ class Trainer {
   uint64_t structure_ = 0;
   mutable std::mutex mutex_;
   std::shared_ptr<const Compiled> compiled_;
+  std::vector<Metric> own_metrics_;
   std::optional<Function<Tensor(Tensor)>> forward_;
   std::optional<Function<Nest(Nest)>> forward_nest_, predict_;
   std::optional<Function<StepOutput(Batch)>> train_, test_;

@@ -1,0 +1,65 @@
+// Callbacks that change the learning rate.
+
+#include <algorithm>
+
+#include "core/check.h"
+#include "nn/layer_call.h"
+#include "tandem/nn/callbacks.h"
+#include "tandem/ops.h"
+
+namespace tandem::nn {
+
+namespace {
+
+double rate_of(const Model& model) {
+  return cast(model.optimizer().learning_rate(), DType::f64).item<double>();
+}
+
+void set_rate(const Model& model, double rate) {
+  const Variable& variable = model.optimizer().learning_rate();
+  variable.assign(Tensor(rate, variable.dtype()));
+}
+
+}  // namespace
+
+ReduceLROnPlateau::ReduceLROnPlateau(ReduceLROnPlateauOptions options, Location where)
+    : options_(std::move(options)), monitor_(options_.monitor, options_.mode, options_.min_delta) {
+  detail::in_call("reduce_lr_on_plateau", where, [&] {
+    TD_CHECK(options_.factor < 1, "the factor is {}; expected less than 1", options_.factor);
+  });
+}
+
+void ReduceLROnPlateau::on_train_begin(Logs&) {
+  rate_of(model());  // refuses a schedule
+  best_.reset();
+  wait_ = cooling_ = 0;
+  monitor_.forget_warning();
+}
+
+void ReduceLROnPlateau::on_epoch_end(int64_t, Logs& logs) {
+  logs.set("learning_rate", rate_of(model()));
+  const std::optional<double> current = monitor_.find(logs, "ReduceLROnPlateau");
+  if (!current) return;
+  if (cooling_ > 0) {
+    --cooling_;
+    wait_ = 0;
+  }
+  if (monitor_.improves(*current, best_)) {
+    best_ = current;
+    wait_ = 0;
+  } else if (cooling_ == 0 && ++wait_ >= options_.patience) {
+    if (const double old = rate_of(model()); old > options_.min_lr) {
+      set_rate(model(), std::max(old * options_.factor, options_.min_lr));
+      cooling_ = options_.cooldown;
+      wait_ = 0;
+    }
+  }
+}
+
+void LearningRateScheduler::on_epoch_begin(int64_t epoch, Logs&) {
+  set_rate(model(), schedule_(epoch, rate_of(model())));
+}
+
+void LearningRateScheduler::on_epoch_end(int64_t, Logs& logs) { logs.set("learning_rate", rate_of(model())); }
+
+}  // namespace tandem::nn
