@@ -192,7 +192,7 @@ TEST(Behaviour, T_62_ReduceLROnPlateau) {
     model.compile({.optimizer = nn::SGD(0.1), .loss = "mse"});
     const nn::History history = dictated(callback, "val_loss", losses, model);
     EXPECT_EQ(history["learning_rate"].size(), losses.size());
-    return td::cast(model.optimizer().learning_rate(), td::float64).item<double>();
+    return model.optimizer().learning_rate().value().item<double>();
   };
   nn::ReduceLROnPlateau once({.patience = 1});
   EXPECT_NEAR(rates(once, {1, 1}), 0.01, 1e-8);
@@ -207,6 +207,12 @@ TEST(Behaviour, T_62_ReduceLROnPlateau) {
   EXPECT_ERROR(
       nn::ReduceLROnPlateau({.factor = 1}),
       "reduce_lr_on_plateau: the factor is 1; expected less than 1 (behaviours_callbacks_test.cpp:LINE)");
+  nn::Sequential scheduled = compiled_model(nn::Mode::graph);
+  scheduled.compile({.optimizer = nn::SGD(nn::schedules::ExponentialDecay(0.1, 10, 0.5)), .loss = "mse"});
+  EXPECT_EQ(message_of([&] {
+              dictated(once, "val_loss", {1, 1}, scheduled);
+            }).find("fit: ReduceLROnPlateau sets the learning rate, and that of sgd"),
+            0u);
   // The scheduler.
   const nn::Sequential model = compiled_model(nn::Mode::graph);
   const auto halves = std::make_shared<nn::LearningRateScheduler>(

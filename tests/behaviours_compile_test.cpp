@@ -42,17 +42,18 @@ TEST(Behaviour, T_18_ObjectsAndNames) {
     EXPECT_ERROR(model.fit(x, y),
                  "fit: the model was compiled without an optimizer (behaviours_compile_test.cpp:LINE)");
     Numbers losses;
-    for (const nn::Optimizer& optimizer : {nn::Optimizer(nn::SGD())}) {
+    for (const nn::Optimizer& optimizer : {nn::Optimizer("sgd"), nn::Optimizer(nn::SGD())}) {
       const nn::Sequential fresh = ones_model(mode);
       fresh.compile({.optimizer = optimizer, .loss = nn::Loss("mse")});
       losses.push_back(fresh.fit(x, y, {.epochs = 2, .verbose = 0})["loss"].back());
     }
     EXPECT_EQ(losses[0], losses.back());
   });
-  nn::CompileOptions by_name{.optimizer = nn::SGD(), .loss = "mse", .metrics = "mae"};
+  nn::CompileOptions by_name{.optimizer = "sgd", .loss = "mse", .metrics = "mae"};
   EXPECT_TRUE(by_name.optimizer);
   EXPECT_NE(message_of([] { nn::Losses l("mean_nonsense"); }), "no error");
   EXPECT_NE(message_of([] { nn::Metrics m("nonsense"); }), "no error");
+  EXPECT_NE(message_of([] { nn::Optimizer o("sdg"); }), "no error");
   EXPECT_ERROR(ones_model(nn::Mode::eager).compile({}),
                "compile: neither a loss nor a metric was given (behaviours_compile_test.cpp:LINE)");
 }
@@ -194,6 +195,7 @@ TEST(Behaviour, T_25_Recompiling) {
                    .metrics = {"accuracy"}});
     EXPECT_EQ(model.predict(x).to_vector<float>(), before);
     EXPECT_EQ(keys_of(model.evaluate(x, y)), (Words{"loss", "accuracy"}));
+    EXPECT_EQ(model.optimizer().iterations().value().item<int64_t>(), 0);  // anew
     // An inner model's own metrics are its affair.
     const nn::Sequential outer({nn::Input({6}), model});
     outer.set_mode(mode);

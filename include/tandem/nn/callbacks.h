@@ -102,6 +102,7 @@ class LearningRateScheduler : public Callback {
  public:
   using Schedule = std::function<double(int64_t epoch, double rate)>;
   explicit LearningRateScheduler(Schedule schedule) : schedule_(std::move(schedule)) {}
+  void on_train_begin(Logs& logs) override;
   void on_epoch_begin(int64_t epoch, Logs& logs) override;
   void on_epoch_end(int64_t epoch, Logs& logs) override;
 

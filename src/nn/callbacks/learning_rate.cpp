@@ -5,19 +5,16 @@
 #include "core/check.h"
 #include "nn/layer_call.h"
 #include "tandem/nn/callbacks.h"
-#include "tandem/ops.h"
 
 namespace tandem::nn {
 
 namespace {
 
-double rate_of(const Model& model) {
-  return cast(model.optimizer().learning_rate(), DType::f64).item<double>();
-}
+double rate_of(const Model& model) { return model.optimizer().learning_rate().value().item<double>(); }
 
-void set_rate(const Model& model, double rate) {
-  const Variable& variable = model.optimizer().learning_rate();
-  variable.assign(Tensor(rate, variable.dtype()));
+void refuse_schedule(const Model& model, const char* who) {
+  TD_CHECK(!model.optimizer().has_schedule(), "{} sets the learning rate, and that of {} follows a schedule",
+           who, model.optimizer().name());
 }
 
 }  // namespace
@@ -30,7 +27,7 @@ ReduceLROnPlateau::ReduceLROnPlateau(ReduceLROnPlateauOptions options, Location 
 }
 
 void ReduceLROnPlateau::on_train_begin(Logs&) {
-  rate_of(model());  // refuses a schedule
+  refuse_schedule(model(), "ReduceLROnPlateau");
   best_.reset();
   wait_ = cooling_ = 0;
   monitor_.forget_warning();
@@ -49,15 +46,17 @@ void ReduceLROnPlateau::on_epoch_end(int64_t, Logs& logs) {
     wait_ = 0;
   } else if (cooling_ == 0 && ++wait_ >= options_.patience) {
     if (const double old = rate_of(model()); old > options_.min_lr) {
-      set_rate(model(), std::max(old * options_.factor, options_.min_lr));
+      model().optimizer().set_learning_rate(std::max(old * options_.factor, options_.min_lr));
       cooling_ = options_.cooldown;
       wait_ = 0;
     }
   }
 }
 
+void LearningRateScheduler::on_train_begin(Logs&) { refuse_schedule(model(), "LearningRateScheduler"); }
+
 void LearningRateScheduler::on_epoch_begin(int64_t epoch, Logs&) {
-  set_rate(model(), schedule_(epoch, rate_of(model())));
+  model().optimizer().set_learning_rate(schedule_(epoch, rate_of(model())));
 }
 
 void LearningRateScheduler::on_epoch_end(int64_t, Logs& logs) { logs.set("learning_rate", rate_of(model())); }

@@ -165,6 +165,8 @@ class Fit final : public RunningFit {
       history_ = std::move(resumed_->history);
     }
     for (; epoch < options_.epochs && !trainer_.stop_training; ++epoch) logs = run_epoch(epoch);
+    if (compiled_->options().optimizer)
+      compiled_->options().optimizer->finalize_variable_values(model_.trainable_variables(), call_.where);
     for (const auto& c : callbacks_) c->on_train_end(logs);
     return std::move(history_);
   }

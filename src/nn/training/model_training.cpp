@@ -179,7 +179,8 @@ void Model::minimize(const Tensor& loss, GradientTape& tape) const {
   const std::vector<Variable> variables = trainable_variables();
   if (variables.empty()) return;
   const Location where = compiled->where();
-  optimizer().apply_gradients(tape.gradient(loss, variables, {}, where), variables, where);
+  const Tensor scaled = optimizer().scale_loss(loss, where);
+  optimizer().apply_gradients(tape.gradient(scaled, variables, {}, where), variables, where);
 }
 
 void Model::track_loss(const Tensor& loss, const Batch& batch) const {
