@@ -26,6 +26,7 @@ Tensor glu(const Tensor& x) {
 struct Row {
   std::string_view name;
   Tensor (*function)(const Tensor& x);
+  bool elementwise = true;
 };
 
 // Constants are Keras's.
@@ -39,8 +40,8 @@ constexpr Row rows[] = {
     {"gelu", [](const Tensor& x) { return gelu(x); }},
     {"sigmoid", [](const Tensor& x) { return sigmoid(x); }},
     {"hard_sigmoid", [](const Tensor& x) { return hard_sigmoid(x, 1.f / 6, 0.5f); }},
-    {"softmax", [](const Tensor& x) { return softmax(x); }},
-    {"log_softmax", [](const Tensor& x) { return log_softmax(x); }},
+    {"softmax", [](const Tensor& x) { return softmax(x); }, false},
+    {"log_softmax", [](const Tensor& x) { return log_softmax(x); }, false},
     {"softplus", [](const Tensor& x) { return softplus(x); }},
     {"softsign", [](const Tensor& x) { return softsign(x); }},
     {"swish", [](const Tensor& x) { return swish(x); }},
@@ -50,7 +51,7 @@ constexpr Row rows[] = {
     {"mish", [](const Tensor& x) { return mish(x); }},
     {"tanh", [](const Tensor& x) { return tanh(x); }},
     {"celu", [](const Tensor& x) { return celu(x); }},
-    {"glu", glu},
+    {"glu", glu, false},
     {"hard_shrink", [](const Tensor& x) { return shrink(x, 0, 0.5f); }},
     {"soft_shrink", [](const Tensor& x) { return shrink(x, 0.5f, 0.5f); }},
     {"tanh_shrink", [](const Tensor& x) { return x - tanh(x); }},
@@ -59,14 +60,16 @@ constexpr Row rows[] = {
     {"squareplus", [](const Tensor& x) { return (x + sqrt(square(x) + 4)) * 0.5; }},
     {"sparse_plus", sparse_plus},
     {"sparse_sigmoid", [](const Tensor& x) { return clip((x + 1) * 0.5, 0, 1); }},
-    {"sparsemax", sparsemax},
+    {"sparsemax", sparsemax, false},
     {"exponential", [](const Tensor& x) { return exp(x); }},
 };
 
 }  // namespace
 
 ActivationFunction::ActivationFunction(const std::string& name, Location where) {
-  function_ = detail::find_named(rows, "activation", name, where).function;
+  const Row& row = detail::find_named(rows, "activation", name, where);
+  function_ = row.function;
+  elementwise_ = row.elementwise;
 }
 
 }  // namespace tandem::nn

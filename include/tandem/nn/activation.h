@@ -23,12 +23,16 @@ class ActivationFunction {
   ActivationFunction(const std::string& name, Location where = here());
   template <class F>
   requires(std::is_invocable_r_v<Tensor, F&, const Tensor&>) ActivationFunction(F function)
-      : function_(std::move(function)) {}
+      : function_(std::move(function)), elementwise_(false) {}
 
   Tensor operator()(const Tensor& x) const { return function_ ? function_(x) : x; }
+  /// True when each element of the result depends on its own of x alone, as far as is known: not for
+  /// functions of your own.
+  bool is_elementwise() const { return elementwise_; }
 
  private:
   std::function<Tensor(const Tensor&)> function_;
+  bool elementwise_ = true;
 };
 
 }  // namespace tandem::nn

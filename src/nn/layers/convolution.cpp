@@ -98,7 +98,7 @@ class ConvolutionBody final : public LayerBody {
     const Tensor bias = w.bias.defined() ? Tensor(w.bias) : Tensor();
     const Tensor input = sliding_.channels_last ? detail::channels_to_front(x) : x;
     const Tensor y = conv(input, outputs_first(w.kernel), bias, sliding_.options);
-    return activation_(sliding_.channels_last ? detail::channels_to_back(y) : y);
+    return detail::activated(activation_, y, sliding_.channels_last);
   }
 
  private:
@@ -158,7 +158,7 @@ class SeparableBody final : public LayerBody {
     Tensor y = sliding_.channels_last ? detail::channels_to_front(x) : x;
     y = conv(y, filters_by_channel(w.kernel), settings_.filters ? Tensor() : bias, options);
     if (settings_.filters) y = conv(y, outputs_first(w.pointwise), bias);
-    return activation_(sliding_.channels_last ? detail::channels_to_back(y) : y);
+    return detail::activated(activation_, y, sliding_.channels_last);
   }
 
  private:

@@ -67,6 +67,11 @@ void check_layout(const Tensor& x, int spatial, bool channels_last) {
 Tensor channels_to_front(const Tensor& x) { return moveaxis(x, -1, 1); }
 Tensor channels_to_back(const Tensor& x) { return moveaxis(x, 1, -1); }
 
+Tensor activated(const ActivationFunction& activation, const Tensor& y, bool channels_last) {
+  if (!channels_last) return activation(y);
+  return activation.is_elementwise() ? channels_to_back(activation(y)) : activation(channels_to_back(y));
+}
+
 Dims spread(const PerAxis& numbers, int spatial, std::string_view what, int64_t least) {
   const Dims& given = numbers.numbers();
   TD_CHECK(given.size() == 1 || given.size() == spatial,

@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "nn/layer_call.h"
 #include "nn/module_state.h"
+#include "tandem/nn/activation.h"
 #include "tandem/nn/layer.h"
 #include "tandem/nn/layers/per_axis.h"
 
@@ -80,6 +81,10 @@ void check_layout(const Tensor& x, int spatial, bool channels_last);
 /// The channels from last place to the one after the batch, and back. Views.
 Tensor channels_to_front(const Tensor& x);
 Tensor channels_to_back(const Tensor& x);
+
+/// The activation of y, whose channels come first, with the channels where they belong. Where it can it is
+/// applied before they move: layers that go on channels first then find everything in its place.
+Tensor activated(const ActivationFunction& activation, const Tensor& y, bool channels_last);
 
 /// One number for each of the spatial dimensions. Errors: another count, a number below `least`.
 Dims spread(const PerAxis& numbers, int spatial, std::string_view what, int64_t least = 1);

@@ -40,7 +40,7 @@ class TransposedBody final : public LayerBody {
     const Tensor y =
         conv_transpose(channels_last_ ? detail::channels_to_front(x) : x, transpose(w.kernel, order),
                        w.bias.defined() ? Tensor(w.bias) : Tensor(), sliding_);
-    return activation_(channels_last_ ? detail::channels_to_back(y) : y);
+    return detail::activated(activation_, y, channels_last_);
   }
 
  private:
