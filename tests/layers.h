@@ -153,6 +153,13 @@ inline void check_layer(const LayerRow& row) {
     restore();
   }
 
+  // A clone begins anew and goes its own way.
+  const nn::Layer copy = nn::clone(layer);
+  EXPECT_EQ(copy(x).shape(), row.output);
+  ASSERT_EQ(copy.variables().size(), layer.variables().size());
+  for (size_t i = 0; i < copy.variables().size(); ++i)
+    EXPECT_FALSE(copy.variables()[i].is(layer.variables()[i])) << "shared by a clone: variable " << i;
+
   if (row.parameters == 0) return;
   const std::string path = ::testing::TempDir() + "layer_" + std::to_string(getpid()) + ".safetensors";
   save_weights(layer, path);

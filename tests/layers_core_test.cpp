@@ -195,3 +195,26 @@ TEST(LayerMasks, AreMadePassedAndMerged) {
   // Only what counts is averaged.
   expect_near(nn::GlobalAveragePooling1D()(nn::Masking()(steps)), {0.5, 1, 1, 1});
 }
+
+// ---- the required behaviours; their rows are in docs/behaviours.md
+
+TEST(Behaviour, T_16_masks_flow_from_embeddings_through_layers) {
+  const td::Tensor ids({{1, 2, 0, 0}, {3, 0, 0, 0}});
+  const auto build = [](bool masks) {
+    return nn::Sequential({nn::Embedding(5, 3, {.mask_zero = masks}), nn::Dropout(0.5), nn::Dense(4, "tanh"),
+                           nn::LSTM(3, {}, {.return_sequences = true}), nn::LayerNormalization(),
+                           nn::GlobalAveragePooling1D()});
+  };
+  td::random::seed(5);
+  const nn::Sequential model = build(true);
+  const td::Tensor y = model(ids);
+  // An example is as if it ended before its masked places.
+  const auto graph = td::function([&](td::Tensor t) { return model(t); });
+  EXPECT_TRUE(have_same_bits(graph(ids), y));
+  const td::Tensor alone = model(td::Tensor({{1, 2}}));
+  expect_near(y[0], td::cast(alone, td::float64).to_vector<double>(), 1e-6);
+  // Without masks they count.
+  td::random::seed(5);
+  const nn::Sequential plain = build(false);
+  EXPECT_FALSE(have_same_bits(plain(ids), y));
+}

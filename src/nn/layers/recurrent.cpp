@@ -151,11 +151,14 @@ class RecurrentBody final : public LayerBody {
     const bool all = options_.return_sequences, states_too = options_.return_state || options_.stateful;
     Tensors sequences, last;
     Tensor output;
-    if (options_.unroll) {
+    constexpr int64_t most_unrolled = 256;
+    const int64_t known = elements.shape()[0];
+    if (options_.unroll.value_or(known > 0 && known <= most_unrolled)) {
       const int64_t steps = elements.dim(0, state.where);
       TD_CHECK(steps > 0, "the input has no steps; expected at least 1");
-      for (int64_t t = 0; t < steps; ++t) {
-        Tensors next = advance(carried, elements[t], mask.defined() ? mask[t] : Tensor());
+      const Tensors rows = unstack(elements, 0), counting = mask.defined() ? unstack(mask, 0) : Tensors();
+      for (size_t t = 0; t < rows.size(); ++t) {
+        Tensors next = advance(carried, rows[t], mask.defined() ? counting[t] : Tensor());
         if (all) sequences.push_back(next[0]);
         output = next[0];
         next.erase(next.begin());

@@ -15,7 +15,9 @@ struct RecurrentLayerOptions {
   /// Each call begins with the states that the last one ended with, batch by batch. The batch's size is then
   /// fixed.
   bool stateful = false;
-  bool unroll = false;                ///< graphs with one node for each step; their number must be known
+  /// A graph with nodes of its own for each step, or one loop. Default: the former, which trains in half the
+  /// time, where the number of steps is known and at most 256.
+  std::optional<bool> unroll = {};
   bool zero_output_for_mask = false;  ///< masked steps give zeros, not the output before them
   std::string name = {};
 };
