@@ -149,6 +149,44 @@ TEST(Losses, Overlaps) {
   expect_near(nn::tversky(p, t, 0.2, 0.8), {1 - 1.4 / (1.4 + 0.2 * 1.9 + 0.8 * 2.6)});
 }
 
+// Adds up all the ways in which four frames of three classes spell the labels.
+TEST(Losses, ConnectionistTemporalClassification) {
+  const td::Tensor logits = td::reshape(td::sin(td::arange(0, 36, 1, td::float64) * 1.7), {3, 4, 3});
+  const td::Tensor labels = {{1, 2}, {2, 2}, {1, 0}};
+  const std::vector<std::vector<int>> spelled = {{1, 2}, {2, 2}, {1}};
+  const Doubles p = td::softmax(logits).to_vector<double>();
+  Doubles expected;
+  for (size_t example = 0; example < 3; ++example) {
+    double total = 0;
+    for (int code = 0; code < 81; ++code) {
+      double probability = 1;
+      std::vector<int> text;
+      int before = -1;
+      for (int frame = 0, rest = code; frame < 4; ++frame, rest /= 3) {
+        const int chosen = rest % 3;
+        probability *= p[(example * 4 + static_cast<size_t>(frame)) * 3 + static_cast<size_t>(chosen)];
+        if (chosen != before && chosen != 0) text.push_back(chosen);
+        before = chosen;
+      }
+      if (text == spelled[example]) total += probability;
+    }
+    expected.push_back(-std::log(total));
+  }
+  const nn::CTC loss({.reduction = nn::Reduction::none});
+  expect_near(loss(logits, labels), expected, 1e-12);
+  const auto graph = td::function([&](const td::Tensor& x, const td::Tensor& y) { return loss(x, y); });
+  EXPECT_EQ(graph(logits, labels).to_vector<double>(), loss(logits, labels).to_vector<double>());
+  const auto mean = [&](const std::vector<td::Tensor>& x) { return nn::CTC()(x[0], labels); };
+  EXPECT_LT(td::check_gradients(mean, {logits}).largest_error, 1e-6);
+  // Blanks alone; one frame; too few frames for a repeated label.
+  expect_near(nn::ctc(td::zeros({1, 3, 2}, td::float64), td::Tensor({{0}})), {3 * std::log(2)});
+  expect_near(nn::ctc(td::zeros({1, 1, 2}, td::float64), td::Tensor({{1}})), {std::log(2)});
+  EXPECT_GT(number(nn::ctc(td::zeros({1, 2, 2}), td::Tensor({{1, 1}}))), 1e29);
+  EXPECT_ERROR(loss(logits, td::Tensor({1, 2, 1})),
+               "ctc: labels of shape (3,) do not fit logits of shape (3, 4, 3); expected (batch, length) "
+               "(losses_test.cpp:LINE)");
+}
+
 namespace {
 
 const char* const names[] = {"categorical_crossentropy",
@@ -210,7 +248,7 @@ TEST(Losses, ByName) {
                "crossentropy (ce), binary_focal_crossentropy, categorical_focal_crossentropy, "
                "mean_squared_error (mse), mean_absolute_error (mae), mean_absolute_percentage_error (mape), "
                "mean_squared_logarithmic_error (msle), huber, log_cosh (logcosh), poisson, kl_divergence "
-               "(kld), cosine_similarity, hinge, squared_hinge, categorical_hinge, dice, tversky "
+               "(kld), cosine_similarity, hinge, squared_hinge, categorical_hinge, dice, ctc, tversky "
                "(losses_test.cpp:LINE)");
 }
 

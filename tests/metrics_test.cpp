@@ -353,6 +353,6 @@ TEST(Metrics, OfOnesOwn) {
       "binary_focal_crossentropy, categorical_focal_crossentropy, mean_squared_error (mse), "
       "mean_absolute_error (mae), mean_absolute_percentage_error (mape), "
       "mean_squared_logarithmic_error (msle), huber, log_cosh (logcosh), poisson, kl_divergence (kld), "
-      "cosine_similarity, hinge, squared_hinge, categorical_hinge, dice, tversky "
+      "cosine_similarity, hinge, squared_hinge, categorical_hinge, dice, ctc, tversky "
       "(metrics_test.cpp:LINE)");
 }

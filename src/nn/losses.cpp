@@ -322,6 +322,8 @@ Hinge::Hinge(LossOptions o) : Loss(made("hinge", o, hinge)) {}
 SquaredHinge::SquaredHinge(LossOptions o) : Loss(made("squared_hinge", o, squared_hinge)) {}
 CategoricalHinge::CategoricalHinge(LossOptions o) : Loss(made("categorical_hinge", o, categorical_hinge)) {}
 
+CTC::CTC(LossOptions o) : Loss(made("ctc", o, ctc)) {}
+
 Huber::Huber(HuberOptions o, Location where)
     : Loss(made("huber", o, [o](const Tensor& p, const Tensor& t) { return huber(p, t, o.delta, {}); })) {
   detail::in_call("Huber", where,
@@ -400,6 +402,7 @@ constexpr Row losses[] = {
     {"squared_hinge", "SquaredHinge", "", squared_hinge},
     {"categorical_hinge", "CategoricalHinge", "", categorical_hinge},
     {"dice", "Dice", "", [](const Tensor& p, const Tensor& t, Location w) { return dice(p, t, {}, w); }},
+    {"ctc", "CTC", "", ctc},
     {"tversky", "Tversky", "",
      [](const Tensor& p, const Tensor& t, Location w) { return tversky(p, t, 0.5, 0.5, {}, w); }},
 };

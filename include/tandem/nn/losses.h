@@ -85,6 +85,13 @@ Tensor dice(const Tensor& predictions, const Tensor& targets, std::optional<std:
 Tensor tversky(const Tensor& predictions, const Tensor& targets, double alpha = 0.5, double beta = 0.5,
                std::optional<std::vector<int>> axes = {}, Location where = here());
 
+/// Connectionist temporal classification: -log of the probability that frames, each its own choice of a
+/// class, spell the labels once repetitions and blanks are dropped. Logits (batch, frames, classes) and
+/// integer labels (batch, length) to (batch). Class 0 is the blank, and fills labels up that are shorter.
+/// Frames too few for the labels give about 1e30. Errors: shapes that do not fit, labels outside 0 to classes
+/// - 1.
+Tensor ctc(const Tensor& logits, const Tensor& labels, Location where = here());
+
 // ---- objects
 
 /// Options of BinaryCrossentropy and CategoricalCrossentropy.
@@ -203,6 +210,12 @@ class SquaredHinge : public Loss {
 class CategoricalHinge : public Loss {
  public:
   explicit CategoricalHinge(LossOptions options = {});
+};
+
+/// See ctc.
+class CTC : public Loss {
+ public:
+  explicit CTC(LossOptions options = {});
 };
 
 /// Options of Huber.
