@@ -1,4 +1,4 @@
-// `tandem run`, `inspect`, `check`, `convert` and `test`, as their users run them.
+// `tandem run`, `inspect`, `check`, `graph`, `convert` and `test`, as their users run them.
 
 #include <unistd.h>
 
@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "event_reader.h"
 #include "onnx/imported.h"
 #include "onnx_models.h"
 #include "tandem/data/npy.h"
@@ -73,6 +74,21 @@ TEST_F(ModelCommand, Inspects) {
   EXPECT_EQ(figures["inputs"][0]["shape"], nlohmann::json({"n", 3}));
   EXPECT_EQ(figures["run"]["flops"], 60);
   EXPECT_EQ(figures["opsets"]["ai.onnx"], 28);
+}
+
+TEST_F(ModelCommand, WritesTheGraphForTensorBoard) {
+  for (const bool known : {false, true}) {
+    const Outcome outcome =
+        run("graph " + path("model.onnx") + " --tensorboard " + path("board") + (known ? " --size n=5" : ""));
+    EXPECT_EQ(outcome.status, 0) << outcome.output;
+    const auto nodes = graph_of(read_events(outcome.output.substr(0, outcome.output.find('\n'))));
+    expect_sound(nodes);
+    std::vector<std::vector<int64_t>> shapes;
+    for (const auto& [name, node] : nodes)
+      if (node.op == "MatMul") shapes = node.shapes;
+    EXPECT_EQ(shapes, (std::vector<std::vector<int64_t>>{{known ? 5 : -1, 2}}));
+  }
+  EXPECT_EQ(run("graph " + path("none.onnx") + " --tensorboard " + path("board")).status, 2);
 }
 
 TEST_F(ModelCommand, ChecksEveryNode) {

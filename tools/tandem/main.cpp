@@ -9,6 +9,7 @@
 #include "compare_command.h"
 #include "convert_command.h"
 #include "demo.h"
+#include "graph_command.h"
 #include "model_commands.h"
 #include "ops_command.h"
 #include "tandem/compare.h"
@@ -76,6 +77,15 @@ int main(int argc, char** argv) {
   check->add_option("model", check_options.model, "The ONNX file")->type_name("FILE")->required();
   check->add_option("--json", check_options.json, "Write it into this file")->type_name("FILE");
 
+  GraphOptions graph_options;
+  CLI::App* graph = app.add_subcommand("graph", "Write a saved model's graph for TensorBoard");
+  graph->add_option("model", graph_options.model, "The ONNX file")->type_name("FILE")->required();
+  graph->add_option("--tensorboard", graph_options.tensorboard, "The folder to write an event file into")
+      ->type_name("DIR")
+      ->required();
+  graph->add_option("--size", graph_options.sizes, "An unknown size that is to be known")
+      ->type_name("NAME=N");
+
   ConvertOptions convert_options;
   CLI::App* convert = app.add_subcommand("convert", "Write a saved model in another form");
   convert->add_option("model", convert_options.model, "The ONNX file")->type_name("FILE")->required();
@@ -107,6 +117,7 @@ int main(int argc, char** argv) {
                       : run->parsed()     ? run_model(run_options)
                       : inspect->parsed() ? inspect_model(inspect_options)
                       : check->parsed()   ? check_model(check_options)
+                      : graph->parsed()   ? write_model_graph(graph_options)
                       : convert->parsed() ? convert_model(convert_options)
                       : ops->parsed()     ? run_ops(ops_options)
                                           : run_test(test_options);
