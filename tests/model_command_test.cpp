@@ -190,6 +190,19 @@ TEST_F(ModelCommand, StripsTraining) {
   EXPECT_EQ(load(path("plain.onnx"))({ones({2, 2})})[0].to_vector<float>(), (std::vector<float>{1, 1, 1, 1}));
   EXPECT_FALSE(load(path("plain.onnx")).imported().initializers.contains("ratio"));
 
+  // A whole model, of which the part that predicts stays.
+  const nn::Value input = nn::Input({2});
+  const nn::Model model(input, nn::Dense(1)(input));
+  model.compile({.optimizer = "adam", .loss = "mse"});
+  model.fit(ones({4, 2}), ones({4, 1}), {.verbose = 0});
+  model.save(path("model_file.onnx"));
+  EXPECT_EQ(run("convert " + path("model_file.onnx") + " " + path("plain.onnx") + " --strip-training").status,
+            0);
+  EXPECT_EQ(load(path("plain.onnx"))({ones({3, 2})})[0].to_vector<float>(),
+            model.predict(ones({3, 2})).to_vector<float>());
+  EXPECT_TRUE(load(path("plain.onnx")).metadata().empty());
+  EXPECT_EQ(load(path("plain.onnx")).imported().initializers.size(), 2u);
+
   const Outcome nothing = run("convert " + path("train.onnx") + " " + path("plain.onnx"));
   EXPECT_EQ(nothing.status, 2);
   EXPECT_EQ(nothing.output, "tandem: nothing is to be done; give --opset, --weights or --strip-training\n");

@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iostream>
+#include <set>
 
 #include "ops/dispatch.h"
 #include "tandem/load.h"
@@ -173,6 +174,41 @@ TEST(Save, BranchesAndLoops) {
 }
 
 // Five steps, saved, five more here and there: the same losses, and the same variables in the end.
+// The graphs of a model's training are as sound as what it predicts with: they see all initializers.
+TEST(Save, ModelsWithTheirTraining) {
+  namespace nn = td::nn;
+  const nn::Value x = nn::Input({1, 8, 8});
+  nn::Value h = nn::Conv2D(3, 3, {}, {.data_format = "channels_first"})(x);
+  h = nn::BatchNormalization({.axis = 1})(h);
+  h = nn::Dropout(0.25)(nn::Flatten()(h));
+  const nn::Model model(x, nn::Dense(4, "softmax")(h));
+  model.compile(
+      {.optimizer = nn::Adam(), .loss = "sparse_categorical_crossentropy", .metrics = {"accuracy"}});
+  model.fit(td::random::normal({6, 1, 8, 8}), td::Tensor({0, 1, 2, 3, 0, 1}, td::int64),
+            {.batch_size = 3, .epochs = 1, .verbose = 0});
+  const Scratch file, single;
+  model.save(file.path);
+  const onnx::ModelProto whole = checked(file.path);
+  ASSERT_GE(whole.training_info_size(), 4);
+  for (const auto& info : whole.training_info()) {
+    onnx::ModelProto one = whole;
+    one.clear_training_info();
+    *one.mutable_graph() = info.algorithm();
+    std::set<std::string> known;
+    for (const auto& t : info.algorithm().initializer()) known.insert(t.name());
+    auto add = [&](const onnx::GraphProto& g) {
+      for (const auto& t : g.initializer())
+        if (known.insert(t.name()).second) *one.mutable_graph()->add_initializer() = t;
+    };
+    add(whole.graph());
+    for (const auto& other : whole.training_info()) add(other.algorithm());
+    std::ofstream(single.path, std::ios::binary) << one.SerializeAsString();
+    checked(single.path);
+    for (const auto& binding : info.update_binding())
+      EXPECT_TRUE(known.contains(binding.key())) << binding.key();
+  }
+}
+
 TEST(Save, ATrainingStepGoesOnWhereItStopped) {
   td::random::seed(3);
   const td::Variable w(td::random::normal({6, 8}) * 0.3f, {.name = "w"}), b(td::zeros({8}), {.name = "b"}),

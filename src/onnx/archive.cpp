@@ -36,28 +36,35 @@ void write_archive(const Archive& archive, const SaveOptions& options, const std
   Emitter emitter(model, options);
   emitter.begin_model();
   for (const auto& [symbol, name] : archive.size_names) emitter.name_size(symbol, name);
-  std::set<std::string> names;
-  auto add_variable = [&](const detail::VariableImpl& v, const std::string& name, const std::string& role) {
-    TD_CHECK(names.insert(name).second, "two variables are called \"{}\"", name);
-    write_tensor(v.load(), name, *model.mutable_graph()->add_initializer());
-    add_entry(*model.mutable_metadata_props(), std::string(variable_prefix) + name, role);
-  };
+  std::map<std::string, std::pair<const detail::VariableImpl*, std::string>> variables;  // and their roles
   for (const ArchivedVariable& v : archive.variables) {
-    add_variable(*v.variable.impl(), v.name, v.role);
+    TD_CHECK(variables.emplace(v.name, std::pair(v.variable.impl().get(), v.role)).second,
+             "two variables are called \"{}\"", v.name);
     emitter.name_variable(v.variable.impl(), v.name);
   }
-  auto emit = [&](const ArchivedGraph& g, GraphProto& to) {
-    std::vector<Emitter::State> states = emitter.emit_graph(g.graph, g.name, g.inputs, g.outputs, to);
-    for (const Emitter::State& s : states)
-      if (!names.contains(s.before)) add_variable(*s.variable, s.before, "state");
-    return states;
-  };
-  for (const Emitter::State& s : emit(archive.main, *model.mutable_graph()))
+  std::set<std::string> of_main;
+  for (const Emitter::State& s :
+       emitter.emit_graph(archive.main.graph, archive.main.name, archive.main.inputs, archive.main.outputs,
+                          *model.mutable_graph())) {
     TD_CHECK(s.after.empty(), "inference assigns the variable {}", s.variable->name);
+    variables.try_emplace(s.before, s.variable.get(), "state");
+    of_main.insert(s.before);
+  }
   for (const ArchivedGraph& g : archive.programs) {
     TrainingInfoProto& info = *model.add_training_info();
-    for (const Emitter::State& s : emit(g, *info.mutable_algorithm()))
+    for (const Emitter::State& s :
+         emitter.emit_graph(g.graph, g.name, g.inputs, g.outputs, *info.mutable_algorithm())) {
+      variables.try_emplace(s.before, s.variable.get(), "state");
       if (!s.after.empty()) add_entry(*info.mutable_update_binding(), s.before, s.after);
+    }
+  }
+  // All graphs see all initializers; what inference does not use need not burden those who only infer.
+  GraphProto& beside = model.training_info_size() > 0 ? *model.mutable_training_info(0)->mutable_algorithm()
+                                                      : *model.mutable_graph();
+  for (const auto& [name, variable] : variables) {
+    write_tensor(variable.first->load(), name,
+                 *(of_main.contains(name) ? *model.mutable_graph() : beside).add_initializer());
+    add_entry(*model.mutable_metadata_props(), std::string(variable_prefix) + name, variable.second);
   }
   emitter.end_model();
   add_entry(*model.mutable_metadata_props(), format_key, format);
@@ -143,7 +150,16 @@ class ArchiveReader {
     for (const auto& [key, value] : result_.metadata)
       if (key.starts_with(variable_prefix)) roles[key.substr(variable_prefix.size())] = value;
     ExternalData beside(folder_);
-    auto& initializers = *proto_.mutable_graph()->mutable_initializer();
+    take_variables(*proto_.mutable_graph(), roles, beside);
+    for (TrainingInfoProto& info : *proto_.mutable_training_info())
+      take_variables(*info.mutable_algorithm(), roles, beside);
+    for (const auto& [name, role] : roles)
+      TD_CHECK(values_.contains(name), ErrorCode::io, "{}: the variable \"{}\" has no value", path_, name);
+  }
+
+  void take_variables(GraphProto& graph, const std::map<std::string, std::string>& roles,
+                      ExternalData& beside) {
+    auto& initializers = *graph.mutable_initializer();
     int kept = 0;
     for (int i = 0; i < initializers.size(); ++i) {
       TensorProto& t = *initializers.Mutable(i);
@@ -157,8 +173,6 @@ class ArchiveReader {
                "{}: the value \"{}\" is defined twice", path_, name);
     }
     initializers.DeleteSubrange(kept, initializers.size() - kept);
-    for (const auto& [name, role] : roles)
-      TD_CHECK(values_.contains(name), ErrorCode::io, "{}: the variable \"{}\" has no value", path_, name);
   }
 
   /// Values that nodes use and bodies return, wherever they come from.

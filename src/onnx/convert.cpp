@@ -12,6 +12,10 @@
 
 namespace tandem::onnx {
 
+namespace {
+constexpr std::string_view own_metadata = "tandem.";
+}
+
 // ---- opset
 
 ModelProto in_saved_opset(const LoadedModel& model) {
@@ -46,9 +50,9 @@ ModelProto in_saved_opset(const LoadedModel& model) {
   Emitter emitter(written, options);
   for (const auto& [name, symbol] : sizes) emitter.name_size(symbol, name);
   emitter.emit_model(trace.graph, m.name);
-  // What is not Tandem's own stays; a saved state has been written anew.
+  // What is not Tandem's own stays; a saved state has been written anew, and training is gone.
   for (const auto& [key, value] : m.metadata) {
-    if (!read_states({{key, value}}).empty()) continue;
+    if (key.starts_with(own_metadata)) continue;
     StringStringEntryProto& entry = *written.add_metadata_props();
     entry.set_key(key);
     entry.set_value(value);
@@ -192,9 +196,8 @@ int strip_training(ModelProto& model) {
   keep_only(*graph.mutable_input(), [&](const ValueInfoProto& v) { return !states.contains(v.name()); });
   keep_only(*graph.mutable_output(),
             [&](const ValueInfoProto& v) { return !next_values.contains(v.name()); });
-  keep_only(*model.mutable_metadata_props(), [&](const StringStringEntryProto& p) {
-    return read_states({{p.key(), p.value()}}).empty();
-  });
+  keep_only(*model.mutable_metadata_props(),
+            [&](const StringStringEntryProto& p) { return !p.key().starts_with(own_metadata); });
   to_inference(*graph.mutable_node(), opset_of(model.opset_import()));
   for (FunctionProto& f : *model.mutable_functions())
     to_inference(*f.mutable_node(), opset_of(f.opset_import()));
