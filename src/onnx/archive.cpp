@@ -36,10 +36,17 @@ void write_archive(const Archive& archive, const SaveOptions& options, const std
   Emitter emitter(model, options);
   emitter.begin_model();
   for (const auto& [symbol, name] : archive.size_names) emitter.name_size(symbol, name);
+  std::vector<std::string> order;  // of the variables, which readers keep
   std::map<std::string, std::pair<const detail::VariableImpl*, std::string>> variables;  // and their roles
+  auto add_variable = [&](const std::string& name, const detail::VariableImpl* variable,
+                          const std::string& role) {
+    const bool is_new = variables.emplace(name, std::pair(variable, role)).second;
+    if (is_new) order.push_back(name);
+    return is_new;
+  };
   for (const ArchivedVariable& v : archive.variables) {
-    TD_CHECK(variables.emplace(v.name, std::pair(v.variable.impl().get(), v.role)).second,
-             "two variables are called \"{}\"", v.name);
+    TD_CHECK(add_variable(v.name, v.variable.impl().get(), v.role), "two variables are called \"{}\"",
+             v.name);
     emitter.name_variable(v.variable.impl(), v.name);
   }
   std::set<std::string> of_main;
@@ -47,24 +54,25 @@ void write_archive(const Archive& archive, const SaveOptions& options, const std
        emitter.emit_graph(archive.main.graph, archive.main.name, archive.main.inputs, archive.main.outputs,
                           *model.mutable_graph())) {
     TD_CHECK(s.after.empty(), "inference assigns the variable {}", s.variable->name);
-    variables.try_emplace(s.before, s.variable.get(), "state");
+    add_variable(s.before, s.variable.get(), "state");
     of_main.insert(s.before);
   }
   for (const ArchivedGraph& g : archive.programs) {
     TrainingInfoProto& info = *model.add_training_info();
     for (const Emitter::State& s :
          emitter.emit_graph(g.graph, g.name, g.inputs, g.outputs, *info.mutable_algorithm())) {
-      variables.try_emplace(s.before, s.variable.get(), "state");
+      add_variable(s.before, s.variable.get(), "state");
       if (!s.after.empty()) add_entry(*info.mutable_update_binding(), s.before, s.after);
     }
   }
   // All graphs see all initializers; what inference does not use need not burden those who only infer.
   GraphProto& beside = model.training_info_size() > 0 ? *model.mutable_training_info(0)->mutable_algorithm()
                                                       : *model.mutable_graph();
-  for (const auto& [name, variable] : variables) {
-    write_tensor(variable.first->load(), name,
+  for (const std::string& name : order) {
+    const auto& [variable, role] = variables.at(name);
+    write_tensor(variable->load(), name,
                  *(of_main.contains(name) ? *model.mutable_graph() : beside).add_initializer());
-    add_entry(*model.mutable_metadata_props(), std::string(variable_prefix) + name, variable.second);
+    add_entry(*model.mutable_metadata_props(), std::string(variable_prefix) + name, role);
   }
   emitter.end_model();
   add_entry(*model.mutable_metadata_props(), format_key, format);
@@ -125,8 +133,10 @@ class ArchiveReader {
     for (TrainingInfoProto& info : *proto_.mutable_training_info())
       drafts.push_back(draft(*info.mutable_algorithm(), info.update_binding()));
     // Now nothing fails any more.
-    for (auto& [name, value] : values_)
+    for (const std::string& name : order_) {
+      const Value& value = values_.at(name);
       result_.variables.push_back({name, value.role, make(name, value.role, value.tensor)});
+    }
     result_.main = finish(drafts[0]);
     for (size_t i = 1; i < drafts.size(); ++i)
       result_.programs[drafts[i].state->model.name] = finish(drafts[i]);
@@ -147,8 +157,11 @@ class ArchiveReader {
 
   void read_variables() {
     std::map<std::string, std::string> roles;
-    for (const auto& [key, value] : result_.metadata)
-      if (key.starts_with(variable_prefix)) roles[key.substr(variable_prefix.size())] = value;
+    for (const StringStringEntryProto& p : proto_.metadata_props()) {
+      if (!p.key().starts_with(variable_prefix)) continue;
+      const std::string name = p.key().substr(variable_prefix.size());
+      if (roles.emplace(name, p.value()).second) order_.push_back(name);
+    }
     ExternalData beside(folder_);
     take_variables(*proto_.mutable_graph(), roles, beside);
     for (TrainingInfoProto& info : *proto_.mutable_training_info())
@@ -246,6 +259,7 @@ class ArchiveReader {
   std::string path_, folder_;
   ModelProto proto_;
   std::map<std::string, Value> values_;
+  std::vector<std::string> order_;  // of the variables
   LoadedArchive result_;
 };
 

@@ -45,8 +45,8 @@ void save_model(const Model& model, const std::string& path, ModelSaveOptions op
 /// Reads a file of save_model: the model predicts the same bits in either mode, and fit, evaluate and
 /// train_on_batch go on from where it stood, with batches of any size. Its optimizer is the saved step's: it
 /// tells and takes its state and its learning rate, and can do nothing else. After compile, or loaded with
-/// `{.compile = false}`, the model trains as any other, but for masks and constraints, which only the saved
-/// step knows. Errors (io): no such file, a damaged one, or an ONNX file of other origin, which td::load
+/// `{.compile = false}`, the model trains as any other; but masks of its outputs only the saved steps know.
+/// Errors (io): no such file, a damaged one, or an ONNX file of other origin, which td::load
 /// runs; (invalid_argument): an operation that is unknown here, by name. Then nothing has changed.
 Model load_model(const std::string& path, ModelLoadOptions options = {}, Location where = here());
 

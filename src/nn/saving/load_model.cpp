@@ -7,6 +7,7 @@
 #include "nn/optimizers/body.h"
 #include "nn/saving/restored_body.h"
 #include "nn/training/trainer.h"
+#include "ops/variable_impl.h"
 #include "tandem/nn/model.h"
 #include "tandem/ops/random.h"
 
@@ -160,6 +161,15 @@ void compile(const Model& model, const Restored& from, Location where) {
   model.trainer()->set_batch_form(test.batch_form());
 }
 
+/// A program of one tensor in and out; none if there is none.
+std::function<Tensor(const Tensor&)> function_of_value(const Restored& from, const std::string& name) {
+  const Program program = from.program(name);
+  if (!program.defined()) return {};
+  TD_CHECK(program.inputs().size() == 1 && program.outputs().size() == 1, ErrorCode::io,
+           "{}: the program \"{}\" is not of one tensor", from.path, name);
+  return [program](const Tensor& value) { return program.run({value})[0]; };
+}
+
 /// Modules and variables under their old names.
 void build_tree(const std::shared_ptr<detail::ModuleState>& root, const Restored& from, Location where) {
   std::map<std::string, std::shared_ptr<detail::ModuleState>> modules{{"", root}};
@@ -178,8 +188,12 @@ void build_tree(const std::shared_ptr<detail::ModuleState>& root, const Restored
   for (const onnx::ArchivedVariable& v : from.archive.variables) {
     if (v.role != parts::trainable && v.role != parts::fixed) continue;
     const size_t slash = v.name.rfind('/');
-    const auto origin = std::make_shared<const detail::ParameterOrigin>(
-        detail::ParameterOrigin{"zeros", {.trainable = v.variable.trainable(), .dtype = v.variable.dtype()}});
+    ParameterOptions options{.trainable = v.variable.trainable(), .dtype = v.variable.dtype()};
+    if (const auto penalty = function_of_value(from, parts::penalty + v.name))
+      options.regularizer = Regularizer(penalty);
+    v.variable.impl()->constraint = function_of_value(from, parts::constraint + v.name);
+    const auto origin =
+        std::make_shared<const detail::ParameterOrigin>(detail::ParameterOrigin{"zeros", std::move(options)});
     const auto& owner = module(module, slash == std::string::npos ? "" : v.name.substr(0, slash));
     owner->members.push_back(
         {slash == std::string::npos ? v.name : v.name.substr(slash + 1), nullptr, v.variable, origin});

@@ -10,6 +10,9 @@ inline constexpr const char* test_step = "test_step";    ///< the same
 inline constexpr const char* reset_metrics = "reset_metrics";  ///< only assigns
 inline constexpr const char* learning_rate = "learning_rate";  ///< the rate of the next update
 inline constexpr const char* finish = "finish";                ///< what the optimizer does at the end of fit
+// + a variable's name: of its value, the term of the loss, and what optimizers make of it.
+inline constexpr const char* penalty = "penalty/";
+inline constexpr const char* constraint = "constraint/";
 
 // Roles of variables.
 inline constexpr const char* trainable = "trainable";

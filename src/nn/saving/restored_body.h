@@ -33,7 +33,7 @@ struct Restored {
              path, key, form.form(), leaves);
     return form;
   }
-  onnx::Program program(const char* name) const {
+  onnx::Program program(const std::string& name) const {
     const auto found = archive.programs.find(name);
     return found == archive.programs.end() ? onnx::Program() : found->second;
   }

@@ -11,6 +11,7 @@
 #include "nn/saving/parts.h"
 #include "nn/saving/restored_body.h"
 #include "nn/training/trainer.h"
+#include "ops/variable_impl.h"
 #include "tandem/nn/model.h"
 #include "tandem/ops/random.h"
 
@@ -90,6 +91,7 @@ class Saver {
     record_model();
     if (options_.training) {
       record_forward();
+      record_parameter_options();
       if (trainer_.is_compiled()) record_training();
       archive_.variables.push_back({"random/generator", parts::generator, random::generator()});
     }
@@ -151,9 +153,28 @@ class Saver {
         recorder_.record(parts::forward, inputs_, {}, [&](std::vector<Tensor> tensors) {
           std::vector<Tensor> results =
               model_.outputs_for(Leaves(std::move(tensors)).take(form_), true).flatten();
-          for (const Tensor& loss : model_.losses()) results.push_back(loss);
+          for (const Tensor& loss : detail::recorded_losses(*model_.state())) results.push_back(loss);
           return results;
         }));
+  }
+
+  /// Regularizers and constraints, as functions of a value.
+  void record_parameter_options() {
+    for (const detail::Visit& v : detail::walk(model_.state()))
+      for (const detail::ModuleState::Member& m : v.module->members_now()) {
+        if (m.module) continue;
+        const std::string name = v.path.empty() ? m.name : v.path + '/' + m.name;
+        const auto add = [&](const char* kind, const auto& function) {
+          Inputs value;
+          value.add(Spec{m.variable.dtype(), m.variable.shape(), {}}, "value");
+          archive_.programs.push_back(recorder_.record(
+              kind + name, value, {},
+              [&](const std::vector<Tensor>& tensors) { return std::vector<Tensor>{function(tensors[0])}; }));
+        };
+        if (m.origin->options.regularizer.defined())
+          add(parts::penalty, [&](const Tensor& value) { return m.origin->options.regularizer(value); });
+        if (const auto& constraint = m.variable.impl()->constraint) add(parts::constraint, constraint);
+      }
   }
 
   void record_training() {
