@@ -1,4 +1,4 @@
-// Any bytes as a .npy, .npz or safetensors file: an error or arrays, never a crash.
+// Any bytes as a .npy, .npz, safetensors, IDX, CSV or picture file: an error or arrays, never a crash.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -7,6 +7,9 @@
 #include <cstdlib>
 #include <string>
 
+#include "tandem/data/csv.h"
+#include "tandem/data/idx.h"
+#include "tandem/data/image.h"
 #include "tandem/data/npy.h"
 #include "tandem/data/safetensors.h"
 #include "tandem/error.h"
@@ -37,5 +40,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   attempt([&] { tandem::data::read_npy(path); });
   attempt([&] { tandem::data::read_npz(path); });
   attempt([&] { tandem::load_weights(path); });
+  attempt([&] { tandem::data::read_idx(path); });
+  attempt([&] { tandem::data::read_csv(path); });
+  attempt([&] { tandem::data::read_image(path, {.most_pixels = 1 << 16}); });
   return 0;
 }

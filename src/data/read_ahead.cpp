@@ -26,14 +26,13 @@ void AheadCursor::start() {
 }
 
 void AheadCursor::run() {
-  const auto capacity = static_cast<size_t>(std::max<int64_t>(ahead_.elements, 1));
   for (;;) {
     const auto slot = std::make_shared<Slot>();
     {
       const std::lock_guard order(claims_);
       {
         std::unique_lock lock(mutex_);
-        room_.wait(lock, [&] { return stopping_ || slots_.size() < capacity; });
+        room_.wait(lock, [&] { return stopping_ || slots_.size() < capacity(); });
         if (stopping_ || ended_) return;
         slots_.push_back(slot);
       }
@@ -68,14 +67,17 @@ bool AheadCursor::next(Nest& element) {
     return more;
   }
   std::shared_ptr<Slot> slot;
+  bool half_empty = false;
   {
     std::unique_lock lock(mutex_);
     ready_.wait(lock, [&] { return !slots_.empty() && slots_.front()->ready; });
     slot = slots_.front();
     if (slot->end) return false;  // it stays, for whoever asks again
     slots_.pop_front();
+    half_empty = slots_.size() <= capacity() / 2;
   }
-  room_.notify_one();
+  // Workers that sleep make several elements each time they are woken.
+  if (half_empty) room_.notify_one();
   state_ = std::move(slot->after);
   if (slot->error) std::rethrow_exception(slot->error);
   element = std::move(slot->claim.element);

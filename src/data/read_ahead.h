@@ -1,6 +1,7 @@
 #pragma once
 // Workers that prepare elements ahead of the reader and hand them over in order.
 
+#include <algorithm>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -50,6 +51,7 @@ class AheadCursor final : public Cursor {
     std::exception_ptr error;
     bool ready = false, end = false;
   };
+  size_t capacity() const { return static_cast<size_t>(std::max<int64_t>(ahead_.elements, 1)); }
   void start();
   void run();
 
