@@ -2,6 +2,7 @@
 // Layers, models, losses, optimizers: everything in tandem::nn.
 
 #include "tandem/nn/activation.h"
+#include "tandem/nn/backup.h"
 #include "tandem/nn/callback.h"
 #include "tandem/nn/callbacks.h"
 #include "tandem/nn/checkpoint.h"

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "tandem/data/safetensors.h"
 #include "tandem/nn/logs.h"
 #include "tandem/nn/model.h"
 
@@ -25,6 +26,7 @@ struct FitPosition {
   std::vector<int64_t> data;    ///< where the next batch comes from
   std::vector<Tensor> metrics;  ///< the sums behind the results of the epoch so far
   History history;
+  Logs logs;  ///< the results of the epoch so far
 };
 
 /// A base for classes that follow a loop. Override what is of interest, and give it in the options of fit,
@@ -71,6 +73,11 @@ class Callback {
   /// Lets the fit that begins go on from a position. In on_train_begin, after the model, the optimizer and
   /// the generator have their values of then; the fit has the same options and data. Errors: elsewhere.
   void resume(FitPosition position) const;
+
+  /// What it must not forget when training goes on in another process, as tensors by name. Errors: none.
+  virtual Weights state() const;
+  /// Takes it back, after on_train_begin.
+  virtual void set_state(const Weights& state);
 
   // Called by the loops, before their begin.
   void attach(const Model& model, const LoopInfo& info);

@@ -57,6 +57,8 @@ class EarlyStopping : public Callback {
   void on_train_begin(Logs& logs) override;
   void on_epoch_end(int64_t epoch, Logs& logs) override;
   void on_train_end(Logs& logs) override;
+  Weights state() const override;
+  void set_state(const Weights& state) override;
   /// The epoch that ended training, where this callback did.
   std::optional<int64_t> stopped_epoch() const { return stopped_epoch_; }
   std::optional<int64_t> best_epoch() const { return best_epoch_; }
@@ -88,6 +90,8 @@ class ReduceLROnPlateau : public Callback {
   explicit ReduceLROnPlateau(ReduceLROnPlateauOptions options = {}, Location where = here());
   void on_train_begin(Logs& logs) override;
   void on_epoch_end(int64_t epoch, Logs& logs) override;
+  Weights state() const override;
+  void set_state(const Weights& state) override;
 
  private:
   ReduceLROnPlateauOptions options_;
@@ -169,6 +173,8 @@ class ModelCheckpoint : public Callback {
   void on_epoch_begin(int64_t epoch, Logs& logs) override;
   void on_train_batch_end(int64_t batch, Logs& logs) override;
   void on_epoch_end(int64_t epoch, Logs& logs) override;
+  Weights state() const override;
+  void set_state(const Weights& state) override;
   std::optional<double> best() const { return best_; }
 
  private:

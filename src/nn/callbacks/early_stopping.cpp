@@ -38,6 +38,34 @@ void EarlyStopping::on_epoch_end(int64_t epoch, Logs& logs) {
   }
 }
 
+Weights EarlyStopping::state() const {
+  Weights state{{"wait", Tensor(wait_, DType::i64)}};
+  if (stopped_epoch_) state["stopped_epoch"] = Tensor(*stopped_epoch_, DType::i64);
+  if (best_epoch_) state["best_epoch"] = Tensor(*best_epoch_, DType::i64);
+  if (best_) state["best"] = Tensor(*best_, DType::f64);
+  for (size_t i = 0; i < best_weights_.size(); ++i) state["weights/" + std::to_string(i)] = best_weights_[i];
+  return state;
+}
+
+void EarlyStopping::set_state(const Weights& state) {
+  const auto find = [&](const std::string& name) {
+    const auto found = state.find(name);
+    return found == state.end() ? Tensor() : found->second;
+  };
+  const auto epoch = [&](const char* name) {
+    const Tensor t = find(name);
+    return t.defined() ? std::optional(t.item<int64_t>()) : std::nullopt;
+  };
+  wait_ = epoch("wait").value_or(0);
+  stopped_epoch_ = epoch("stopped_epoch");
+  best_epoch_ = epoch("best_epoch");
+  best_.reset();
+  if (const Tensor best = find("best"); best.defined()) best_ = best.item<double>();
+  best_weights_.clear();
+  while (find("weights/" + std::to_string(best_weights_.size())).defined())
+    best_weights_.push_back(find("weights/" + std::to_string(best_weights_.size())));
+}
+
 void EarlyStopping::on_train_end(Logs&) {
   if (best_weights_.empty()) return;
   const std::vector<Variable> variables = model().variables();

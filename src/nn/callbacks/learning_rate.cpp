@@ -55,6 +55,19 @@ void ReduceLROnPlateau::on_epoch_end(int64_t, Logs& logs) {
 
 void LearningRateScheduler::on_train_begin(Logs&) { refuse_schedule(model(), "LearningRateScheduler"); }
 
+Weights ReduceLROnPlateau::state() const {
+  Weights state{{"wait", Tensor(wait_, DType::i64)}, {"cooling", Tensor(cooling_, DType::i64)}};
+  if (best_) state["best"] = Tensor(*best_, DType::f64);
+  return state;
+}
+
+void ReduceLROnPlateau::set_state(const Weights& state) {
+  wait_ = state.at("wait").item<int64_t>();
+  cooling_ = state.at("cooling").item<int64_t>();
+  best_.reset();
+  if (const auto best = state.find("best"); best != state.end()) best_ = best->second.item<double>();
+}
+
 void LearningRateScheduler::on_epoch_begin(int64_t epoch, Logs&) {
   model().optimizer().set_learning_rate(schedule_(epoch, rate_of(model())));
 }

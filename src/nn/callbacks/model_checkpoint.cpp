@@ -36,6 +36,19 @@ void ModelCheckpoint::on_epoch_end(int64_t epoch, Logs& logs) {
   if (!options_.save_every_batches) save(epoch, last_batch_, logs);
 }
 
+Weights ModelCheckpoint::state() const {
+  Weights state{{"last_batch", Tensor(last_batch_, DType::i64)},
+                {"batches_since", Tensor(batches_since_, DType::i64)}};
+  if (best_) state["best"] = Tensor(*best_, DType::f64);
+  return state;
+}
+
+void ModelCheckpoint::set_state(const Weights& state) {
+  last_batch_ = state.at("last_batch").item<int64_t>();
+  batches_since_ = state.at("batches_since").item<int64_t>();
+  if (const auto best = state.find("best"); best != state.end()) best_ = best->second.item<double>();
+}
+
 void ModelCheckpoint::save(int64_t epoch, int64_t batch, const Logs& logs) {
   if (options_.save_best_only) {
     const std::optional<double> current = monitor_.find(logs, "ModelCheckpoint");

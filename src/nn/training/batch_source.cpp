@@ -109,7 +109,7 @@ class GeneratorSource final : public BatchSource {
   std::vector<int64_t> state() const override { return {given_}; }
   void restore(int64_t, const std::vector<int64_t>& state) override {
     TD_CHECK(state.size() == 1, "the position belongs to other data than a generator");
-    for (given_ = 0; given_ < state[0]; ++given_)
+    for (; given_ < state[0]; ++given_)
       TD_CHECK(generator_.next(), "the generator gave {} batches and was at number {}", given_, state[0]);
   }
   void on_epoch_begin(int64_t epoch) override {
@@ -347,7 +347,7 @@ void EpochReader::restore(int64_t done, const std::vector<int64_t>& state) {
   done_ = done;
   pass_ = state[0];
   in_pass_ = any_batch_ = state[1] != 0;
-  pass_began_in_epoch_ = state[2] != 0;
+  pass_began_in_epoch_ = done > 0 && state[2] != 0;
   if (in_pass_) source_->restore(pass_ - 1, {state.begin() + 3, state.end()});
 }
 

@@ -21,6 +21,9 @@ void Callback::on_predict_end(Logs&) {}
 void Callback::on_predict_batch_begin(int64_t, Logs&) {}
 void Callback::on_predict_batch_end(int64_t, Logs&) {}
 
+Weights Callback::state() const { return {}; }
+void Callback::set_state(const Weights&) {}
+
 const Model& Callback::model() const {
   TD_CHECK(model_.has_value(),
            "the callback has no model yet; it gets one when fit, evaluate or predict begin");

@@ -185,6 +185,11 @@ class Fit final : public RunningFit {
     TD_CHECK(!begun_, "training has begun; a position is taken up in on_train_begin");
     resumed_ = std::move(position);
   }
+  void build() override {
+    TD_CHECK(!begun_, "training has begun");
+    if (const std::optional<Batch> batch = reader_.next()) trainer_.train(model_, *batch, call_);
+  }
+  const Callbacks& callbacks() const override { return callbacks_; }
 
  private:
   Logs run_epoch(int64_t epoch) {
@@ -215,6 +220,7 @@ class Fit final : public RunningFit {
 
   void take_up(const FitPosition& p) {
     reader_.restore(p.batch, p.data);
+    resumed_logs_ = p.logs;
     if (p.metrics.empty()) return;
     // A batch of evaluation builds the metrics; what it counted is overwritten.
     if (trainer_.metric_variables().size() != p.metrics.size()) {
@@ -256,7 +262,8 @@ class Fit final : public RunningFit {
       if (!finite && options_.stop_on_nan) fail_not_finite(epoch, done - 1);
       batch = reader_.next();
     }
-    logs.clear();
+    // Taken up behind its last batch, the epoch has the results of then.
+    logs = std::exchange(resumed_logs_, {});
     read_results(output.results, logs);
   }
 
@@ -284,6 +291,7 @@ class Fit final : public RunningFit {
   int64_t epoch_ = 0;
   bool begun_ = false, epoch_done_ = false;
   std::optional<FitPosition> resumed_;
+  Logs resumed_logs_;
   History history_;
 };
 

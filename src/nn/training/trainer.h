@@ -30,6 +30,9 @@ class RunningFit {
   virtual ~RunningFit() = default;
   virtual FitPosition position() const = 0;
   virtual void resume(FitPosition position) = 0;
+  /// Makes all variables, by a step of training whose results are about to be overwritten.
+  virtual void build() = 0;
+  virtual const std::vector<std::shared_ptr<Callback>>& callbacks() const = 0;
 };
 
 /// What the user called, and where.
