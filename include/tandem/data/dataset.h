@@ -91,6 +91,7 @@ struct ShuffleOptions {
   bool each_pass = true;
 };
 
+/// Options of Dataset::batch.
 struct BatchOptions {
   bool drop_remainder = false;  ///< leave out a last batch that is not full
 };
@@ -111,6 +112,7 @@ struct InterleaveOptions {
   int64_t block = 1;  ///< elements that each gives before it is the next one's turn
 };
 
+/// Options of Dataset::map and map_random.
 struct MapOptions {
   /// Threads that apply the function ahead of the reader; 1: the reader does. The elements' order and values
   /// are the same for any number.

@@ -11,6 +11,7 @@
 
 namespace tandem::nn {
 
+/// Options of BackupAndRestore.
 struct BackupOptions {
   /// Saves after every so many steps; by default after each epoch.
   std::optional<int64_t> save_freq = {};

@@ -83,6 +83,7 @@ void save_snapshot(const Snapshot& snapshot, const std::string& path);
 /// Reads one. Errors (io): unreadable, damaged, without a checksum.
 Snapshot load_snapshot(const std::string& path);
 
+/// Options of CheckpointManager.
 struct CheckpointManagerOptions {
   int64_t keep = 3;                 ///< how many files stay, the newest ones
   std::string name = "checkpoint";  ///< what file names begin with
