@@ -289,6 +289,12 @@ TEST(Behaviour, T_37_HooksAndPrefetching) {
   EXPECT_EQ(calls, (std::vector<std::string>{"begin 0", "end 0", "begin 1", "end 1"}));
   const auto [x, y] = examples(64);
   const auto rows = data::Dataset::from_tensors({x, y}).shuffle(5).batch(10);
+  calls.clear();
+  const nn::Sequential of_rows = classifier(nn::Mode::eager);
+  of_rows.compile({.optimizer = nn::SGD(0.1), .loss = "sparse_categorical_crossentropy"});
+  of_rows.fit(rows.on_epoch(hooked.on_epoch_begin, hooked.on_epoch_end).prefetch(),
+              {.epochs = 3, .initial_epoch = 1, .verbose = 0});
+  EXPECT_EQ(calls, (std::vector<std::string>{"begin 1", "end 1", "begin 2", "end 2"}));
   in_both_modes([&](nn::Mode mode) {
     std::vector<std::vector<std::string>> bits;
     for (const data::Dataset& source :

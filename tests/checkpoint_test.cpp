@@ -3,6 +3,7 @@
 #include "tandem/nn/checkpoint.h"
 
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -23,7 +24,9 @@ namespace {
 
 class Checkpoints : public testing::Test {
  protected:
-  Checkpoints() : folder(testing::TempDir() + "tandem_checkpoints") { fs::remove_all(folder); }
+  Checkpoints() : folder(testing::TempDir() + "tandem_checkpoints_" + std::to_string(getpid())) {
+    fs::remove_all(folder);
+  }
   ~Checkpoints() override { fs::remove_all(folder); }
   const std::string folder;
 };

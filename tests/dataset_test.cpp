@@ -2,6 +2,8 @@
 
 #include "tandem/data/dataset.h"
 
+#include <unistd.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -415,7 +417,7 @@ TEST(Dataset, CacheReadsOnce) {
 }
 
 TEST(Dataset, CacheFileHoldsEverything) {
-  const std::string path = testing::TempDir() + "tandem_elements";
+  const std::string path = testing::TempDir() + "tandem_elements_" + std::to_string(getpid());
   std::remove(path.c_str());
   std::atomic<int> calls = 0;
   const auto make = [&] {

@@ -1,6 +1,7 @@
 // Pictures: PNG and JPEG files, whole and damaged, and folders of them.
 
 #include <png.h>
+#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -129,7 +130,7 @@ TEST(Images, DamageIsAnError) {
 
 class Folder : public testing::Test {
  protected:
-  Folder() : root(testing::TempDir() + "tandem_images") {
+  Folder() : root(testing::TempDir() + "tandem_images_" + std::to_string(getpid())) {
     fs::remove_all(root);
     for (const char* name : {"cats/b.png", "cats/a.jpg", "dogs/deep/c.PNG", "dogs/d.png"}) {
       fs::create_directories((fs::path(root) / name).parent_path());

@@ -1,5 +1,7 @@
 // Data sets from files: CSV, text, IDX and NumPy's, whole and a part at a time.
 
+#include <unistd.h>
+
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -25,7 +27,7 @@ const std::filesystem::path shared_folder = TANDEM_SHARED_FOLDER;
 class File {
  public:
   explicit File(const std::string& content, const std::string& name = "tandem_readers_test.csv")
-      : path(testing::TempDir() + name) {
+      : path(testing::TempDir() + std::to_string(getpid()) + "_" + name) {
     std::ofstream(path, std::ios::binary) << content;
   }
   ~File() { std::remove(path.c_str()); }

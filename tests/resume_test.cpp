@@ -69,7 +69,10 @@ void train(const std::string& folder, nn::Mode mode, const std::string& result) 
 
 class Resume : public testing::Test {
  protected:
-  Resume() : folder(testing::TempDir() + "tandem_resume"), result(folder + "/result") { clear(); }
+  Resume()
+      : folder(testing::TempDir() + "tandem_resume_" + std::to_string(getpid())), result(folder + "/result") {
+    clear();
+  }
   ~Resume() override { fs::remove_all(folder); }
   void clear() {
     fs::remove_all(folder);

@@ -143,6 +143,9 @@ class DatasetSource final : public BatchSource {
     iterator_->restore(state);
   }
 
+  void on_epoch_begin(int64_t epoch) override { dataset_.begin_epoch(epoch); }
+  void on_epoch_end(int64_t epoch) override { dataset_.end_epoch(epoch); }
+
  private:
   data::Dataset dataset_;
   std::optional<data::Iterator> iterator_;
