@@ -23,6 +23,7 @@ int main(int argc, char** argv) try {
   bench::data_rows(harness);
   bench::loading_rows(harness);
   bench::training_rows(harness, torch);
+  bench::fit_rows(harness);
   return harness.finish();
 } catch (const std::exception& error) {
   fmt::print(stderr, "{}\n", error.what());

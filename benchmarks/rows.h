@@ -12,5 +12,6 @@ void data_rows(Harness& harness);
 void loading_rows(Harness& harness);
 void network_rows(Harness& harness, const Peer* torch);
 void training_rows(Harness& harness, const Peer* torch);
+void fit_rows(Harness& harness);
 
 }  // namespace tandem::bench

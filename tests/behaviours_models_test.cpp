@@ -390,6 +390,35 @@ TEST(Behaviour, T_12_FitLeavesWhatIsFrozen) {
   }
 }
 
+TEST(Behaviour, T_13_BatchNormalization) {
+  const td::Tensor x = {{1.f, 10.f}, {3.f, 30.f}};
+  for (const nn::Mode mode : {nn::Mode::eager, nn::Mode::graph}) {
+    const nn::BatchNormalization layer({.momentum = 0.9, .epsilon = 0});
+    const nn::Sequential model({nn::Input({2}), layer});
+    model.set_mode(mode);
+    const td::Tensor y = model(x, {.training = true});
+    EXPECT_EQ(floats(y), (Floats{-1, -1, 1, 1}));  // mean 0, deviation 1
+    const Tensors moving = layer.get_weights();
+    EXPECT_FLOAT_EQ(floats(moving[2])[0], 0.2f);               // 0.9 * 0 + 0.1 * 2
+    EXPECT_FLOAT_EQ(floats(moving[3])[1], 0.9f + 0.1f * 100);  // 0.9 * 1 + 0.1 * 100
+    layer.set_trainable(false);
+    const td::Tensor inference = model(x, {.training = false});
+    EXPECT_TRUE(same_bits(model(x, {.training = true}), inference));
+    EXPECT_TRUE(same_bits(layer.get_weights()[2], moving[2]));
+
+    const nn::Sequential masked({nn::Input({2, 1}), nn::Masking(), nn::BatchNormalization({.epsilon = 0})});
+    masked.set_mode(mode);
+    const td::Tensor steps = td::reshape(td::Tensor({1.f, 3.f, 0.f, 0.f}), {2, 2, 1});
+    const Floats normal = floats(masked(steps, {.training = true}));
+    EXPECT_EQ(normal[0], -1);
+    EXPECT_EQ(normal[1], 1);
+    const nn::Sequential nothing({nn::Input({2, 1}), nn::Masking(), nn::BatchNormalization()});
+    nothing.set_mode(mode);
+    for (float v : floats(nothing(steps * 0.f, {.training = true}))) EXPECT_TRUE(std::isfinite(v));
+    for (const td::Tensor& w : nothing.get_weights()) EXPECT_TRUE(std::isfinite(floats(w)[0]));
+  }
+}
+
 TEST(Behaviour, T_14_Dropout) {
   const nn::Dropout dropout(0.5, {.seed = 7});
   const td::Tensor x = td::ones({50, 40});
@@ -446,6 +475,14 @@ TEST(Behaviour, T_15_AddedLosses) {
     const Tensors losses = in_both_modes(total, {x});
     for (const td::Tensor& t : losses) EXPECT_EQ(t.item<float>(), 3.f);
   }
+  // Also where the model itself is called as a graph.
+  model.set_mode(nn::Mode::graph);
+  for (int call = 0; call < 2; ++call) {
+    const nn::MaskScope masks;
+    EXPECT_EQ(model(x).shape(), (td::Shape{1, 2}));
+    ASSERT_EQ(model.losses().size(), 2u);
+    EXPECT_EQ(model.losses()[0].item<float>(), 3.f);
+  }
   // A class that is called by itself: a new call replaces what the last one added.
   const Penalty alone;
   for (int call = 0; call < 3; ++call) alone(x);
@@ -453,8 +490,8 @@ TEST(Behaviour, T_15_AddedLosses) {
 }
 
 TEST(Behaviour, T_15_ActivityPenaltiesAndModelsWithoutALoss) {
-  const nn::Dense dense(2, {}, {.kernel_initializer = "ones"});
-  dense.state()->activity_regularizer = nn::regularizers::L2(1);
+  const nn::Dense dense(2, {},
+                        {.kernel_initializer = "ones", .activity_regularizer = nn::regularizers::L2(1)});
   const nn::Sequential model({nn::Input({2}), dense});
   for (const td::Shape& shape : {td::Shape{4, 2}, td::Shape{0, 2}}) {
     const auto losses = [&](const Tensors& t) {
@@ -465,8 +502,8 @@ TEST(Behaviour, T_15_ActivityPenaltiesAndModelsWithoutALoss) {
     EXPECT_EQ(in_both_modes(losses, {td::ones(shape)})[0].item<float>(), shape[0] == 0 ? 0.f : 8.f);
   }
   for (const nn::Mode mode : {nn::Mode::eager, nn::Mode::graph}) {
-    const nn::Sequential trained({nn::Input({2}), nn::Dense(2)});
-    trained.layer(0).state()->activity_regularizer = nn::regularizers::L2(1);
+    const nn::Sequential trained(
+        {nn::Input({2}), nn::Dense(2, {}, {.activity_regularizer = nn::regularizers::L2(1)})});
     trained.set_mode(mode);
     trained.compile({.optimizer = nn::SGD(0.01)});
     const nn::History history = trained.fit(td::ones({4, 2}), td::Nest(), {.epochs = 5, .verbose = 0});
@@ -490,6 +527,12 @@ TEST(Behaviour, T_16_MasksFlowThroughModels) {
     const Tensors y = in_both_modes([&](const Tensors& t) { return Tensors{model(t[0])}; }, {x});
     EXPECT_EQ(floats(y[0]), (Floats{4, 6}));
   }
+  const nn::Sequential as_graph({masking, twice});
+  as_graph.set_mode(nn::Mode::graph);
+  {
+    const nn::MaskScope open;
+    EXPECT_EQ(floats(mean(as_graph(x))), (Floats{4, 6}));
+  }
   // Flatten changes the positions: the mask ends there, also where it returns its input.
   const nn::Sequential dropped({masking, nn::Flatten(), twice});
   const nn::Sequential kept({masking, twice});
@@ -500,6 +543,20 @@ TEST(Behaviour, T_16_MasksFlowThroughModels) {
   const td::Tensor given = twice(x, {.mask = td::Tensor({{true, false, false}})});
   EXPECT_EQ(floats(mean(given)), (Floats{2, 4}));
   EXPECT_FALSE(nn::mask_of(x).defined());
+}
+
+TEST(Behaviour, T_16_LossesCountWhatTheMaskLets) {
+  const td::Tensor x =
+      td::reshape(td::Tensor({1.f, 1.f, 2.f, 2.f, 0.f, 0.f, 3.f, 3.f, 0.f, 0.f, 0.f, 0.f}), {2, 3, 2});
+  for (const nn::Mode mode : {nn::Mode::eager, nn::Mode::graph}) {
+    const nn::Sequential model(
+        {nn::Input({3, 2}), nn::Masking(), nn::Dense(1, {}, {.kernel_initializer = "ones"})});
+    model.set_mode(mode);
+    model.compile({.loss = "mse"});
+    // Results 2, 4 and 6 count.
+    EXPECT_NEAR(model.evaluate(x, td::zeros({2, 3, 1}))["loss"], 56.0 / 3, 1e-5);
+    EXPECT_EQ(model.evaluate(x * 0.f, td::ones({2, 3, 1}))["loss"], 0);
+  }
 }
 
 TEST(Behaviour, T_17_WeightsAsLists) {
@@ -634,4 +691,22 @@ TEST(Models, FirstBadLayerIsNamed) {
   model.variables()[0].assign(td::full({2, 2}, INFINITY));
   EXPECT_EQ(nn::detail::first_bad_layer(model, td::Tensor({{1.f, 2.f}}), true),
             "parameter sequential/dense/kernel has 4 infinite of 4 values");
+}
+
+TEST(Models, FitNamesTheLayerOfALossThatIsNotFinite) {
+  struct Log : nn::Module {
+    td::Tensor operator()(const td::Tensor& x) const { return td::log(x); }
+  };
+  for (const nn::Mode mode : {nn::Mode::eager, nn::Mode::graph}) {
+    const nn::Sequential model({nn::Input({2}), nn::Layer(Log()), nn::Dense(1)});
+    model.set_mode(mode);
+    model.compile({.optimizer = nn::SGD(0.1), .loss = "mse"});
+    const Tensors before = model.get_weights();
+    EXPECT_ERROR(
+        model.fit(td::zeros({2, 2}) - 1.f, td::zeros({2, 1}), {.verbose = 0}),
+        "fit: the loss is nan at batch 0 of epoch 0: layer sequential/log (Log) gave 4 NaN of 4 values "
+        "(behaviours_models_test.cpp:LINE)");
+    for (size_t i = 0; i < before.size(); ++i) EXPECT_TRUE(same_bits(model.get_weights()[i], before[i]));
+    model.fit(td::ones({2, 2}), td::zeros({2, 1}), {.verbose = 0});  // and training may go on
+  }
 }

@@ -217,7 +217,7 @@ TEST_F(Behaviour, T_64_FrozenLayersStayFrozen) {
   EXPECT_EQ(again.trainable_variables().size(), model.trainable_variables().size());
   again.set_trainable(true);
   EXPECT_ERROR(again.fit(data.x, data.y, silent(1)),
-               "training step: other variables train than when the model was saved; compile it anew "
+               "fit: other variables train than when the model was saved; compile it anew "
                "(behaviours_saving_test.cpp:LINE)");
 }
 

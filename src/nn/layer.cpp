@@ -248,6 +248,8 @@ T only(std::vector<T> results, const Layer& layer, Location where) {
 
 }  // namespace
 
+bool detail::is_in_layer_call() { return call_depth > 0; }
+
 bool is_training() { return (tandem::detail::trace_context & training_bit) != 0; }
 
 TrainingScope::TrainingScope(std::optional<bool> training) : saved_(tandem::detail::trace_context) {

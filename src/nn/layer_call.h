@@ -10,6 +10,9 @@ inline Location call_line(Location where) {
   return tandem::detail::current_call_site ? *tandem::detail::current_call_site : where;
 }
 
+/// Whether a layer is being called on this thread.
+bool is_in_layer_call();
+
 /// Runs `f` as the public function `name` called at `where`: an error without an origin gets this one.
 template <class F>
 decltype(auto) in_call(std::string_view name, Location where, F&& f) {

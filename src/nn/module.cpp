@@ -166,6 +166,14 @@ uint64_t next_module_serial() {
 uint64_t structure_version() { return version.load(std::memory_order_acquire); }
 void note_structure_change() { version.fetch_add(1, std::memory_order_acq_rel); }
 
+uint64_t structure_signature(const ModuleState& root) {
+  uint64_t hash = 0;
+  for (const Visit& v : walk(root.shared_from_this()))
+    for (const uint64_t part : {v.module->serial, uint64_t{v.trainable}, uint64_t{v.module->policy.load()}})
+      hash = (hash ^ part) * 0x9e3779b97f4a7c15 + (hash >> 29);
+  return hash;
+}
+
 }  // namespace detail
 
 Module::Module(std::string name) : state_(std::make_shared<detail::ModuleState>()) {

@@ -99,6 +99,8 @@ std::vector<Visit> walk(const std::shared_ptr<const ModuleState>& root);
 /// Rises whenever a module is frozen or thawed, or a model's layers change: graphs made before may be stale.
 uint64_t structure_version();
 void note_structure_change();
+/// Tells the states of a module apart that need other graphs: its layers, which are frozen, their dtypes.
+uint64_t structure_signature(const ModuleState& root);
 
 /// Keeps a term of the loss for Module::losses(). `replaces`: in place of the one that the same line gave.
 void record_loss(const ModuleState& owner, const Tensor& loss, bool replaces, Location where);

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "nn/probe.h"
 #include "nn/training/display.h"
 #include "tandem/ops.h"
 #include "tandem/ops/random.h"
@@ -248,10 +249,10 @@ class Fit final : public RunningFit {
       int64_t size = 0;
       bool finite = true;
       do {
-        output = trainer_.train(model_, *batch, call_);
+        output = step(*batch);
         finite = finite && note_loss(output);
         ++size;
-        batch = size < group ? reader_.next() : std::nullopt;
+        batch = size < group && finite ? reader_.next() : std::nullopt;
       } while (batch);
       done += size;
       if (!callbacks_.empty() || display_.is_due()) read_results(output.results, logs);
@@ -267,6 +268,20 @@ class Fit final : public RunningFit {
     read_results(output.results, logs);
   }
 
+  /// One step. A loss that is not finite leaves the weights as they were, so that the layer can be found.
+  StepOutput step(const Batch& batch) {
+    const LossChecks checks(options_.stop_on_nan);
+    try {
+      return trainer_.train(model_, batch, call_);
+    } catch (const Error& e) {
+      const std::optional<double> loss = LossChecks::loss_in(e);
+      if (!loss) throw;
+      culprit_ = first_bad_layer(model_, batch.x, true);
+      const Tensor value(*loss);
+      return {value, {{"loss", value}}};
+    }
+  }
+
   bool note_loss(const StepOutput& output) {
     if (!output.loss) return true;
     const double loss = number_in(*output.loss);
@@ -275,7 +290,8 @@ class Fit final : public RunningFit {
   }
 
   [[noreturn]] void fail_not_finite(int64_t epoch, int64_t batch) {
-    fail("the loss is {} at batch {} of epoch {}", history_.step_losses.back(), batch, epoch);
+    fail("the loss is {} at batch {} of epoch {}: {}", history_.step_losses.back(), batch, epoch,
+         culprit_.empty() ? "every layer's results are finite, so it is the loss itself" : culprit_);
   }
 
   const Model& model_;
@@ -292,6 +308,7 @@ class Fit final : public RunningFit {
   bool begun_ = false, epoch_done_ = false;
   std::optional<FitPosition> resumed_;
   Logs resumed_logs_;
+  std::string culprit_;  ///< of a loss that is not finite
   History history_;
 };
 

@@ -1,10 +1,15 @@
 #include "nn/training/trainer.h"
 
 #include <algorithm>
+#include <limits>
+#include <map>
 
 #include "core/check.h"
+#include "function/function_core.h"
 #include "nn/layer_call.h"
 #include "nn/module_state.h"
+#include "tandem/control_flow.h"
+#include "tandem/ops.h"
 
 namespace tandem::nn::detail {
 
@@ -18,6 +23,11 @@ struct RunningStep {
   std::optional<Tensor> loss;
 };
 thread_local RunningStep* running_step = nullptr;
+
+// Of the trace context: steps that check their losses have graphs of their own.
+constexpr uint32_t checks_losses = 4;
+
+constexpr std::string_view not_finite = "the loss of this step is not finite:";
 
 class StepScope {
  public:
@@ -107,8 +117,10 @@ void Trainer::drop_graphs() {
   test_.reset();
 }
 
-void Trainer::drop_stale_graphs() {
-  if (const uint64_t now = structure_version(); std::exchange(structure_, now) != now) drop_graphs();
+void Trainer::drop_stale_graphs(const Model& model) {
+  if (const uint64_t now = structure_version(); std::exchange(structure_version_, now) == now) return;
+  const uint64_t now = structure_signature(*model.state());
+  if (std::exchange(structure_, now) != now) drop_graphs();
 }
 
 void Trainer::compile(CompileOptions options, Location where) {
@@ -174,7 +186,26 @@ std::vector<Variable> Trainer::metric_variables() const {
 }
 
 void Trainer::note_loss(const Tensor& loss) {
-  if (running_step != nullptr) running_step->loss = loss;
+  if (running_step == nullptr) return;
+  running_step->loss = loss;
+  if ((tandem::detail::trace_context & checks_losses) == 0) return;
+  const CallSite site(running_step->call->where);
+  check(logical_not(logical_or(is_nan(loss), is_inf(loss))), std::string(not_finite), {loss});
+}
+
+LossChecks::LossChecks(bool on) : before_(tandem::detail::trace_context) {
+  if (on) tandem::detail::trace_context |= checks_losses;
+}
+LossChecks::~LossChecks() { tandem::detail::trace_context = before_; }
+
+std::optional<double> LossChecks::loss_in(const Error& error) {
+  const std::string_view text = error.what();
+  const size_t at = text.find(not_finite);
+  if (at == std::string_view::npos) return {};
+  const std::string_view value = text.substr(at + not_finite.size());
+  const double infinity = std::numeric_limits<double>::infinity();
+  if (value.find("nan") != std::string_view::npos) return std::numeric_limits<double>::quiet_NaN();
+  return value.find("-inf") != std::string_view::npos ? -infinity : infinity;
 }
 
 void Trainer::check_trainable(const Model& model) {
@@ -190,7 +221,7 @@ void Trainer::check_trainable(const Model& model) {
 template <class F, class Make>
 F Trainer::made(std::optional<F>& graph, const Model& model, const Make& make) {
   const std::lock_guard<std::mutex> lock(mutex_);
-  drop_stale_graphs();
+  drop_stale_graphs(model);
   const std::type_index own(typeid(model));
   if (traced_class_ != own) {
     train_.reset();
@@ -203,25 +234,62 @@ F Trainer::made(std::optional<F>& graph, const Model& model, const Make& make) {
 }
 
 Tensor Trainer::forward(const Model& model, const Tensor& x, Location where) {
+  bool is_new = false;
   const Function<Tensor(Tensor)> graph = [&] {
     const std::lock_guard<std::mutex> lock(mutex_);
-    drop_stale_graphs();
-    if (!forward_) forward_ = function(Layer(model));
+    drop_stale_graphs(model);
+    if (!forward_) {
+      is_new = true;
+      forward_.emplace([layer = Layer(model), extras = has_extras_](const Tensor& input) {
+        const MaskScope masks;
+        const Tensor y = layer.as_function()(input);
+        if (mask_of(y).defined() || !recorded_losses(*layer.state()).empty()) *extras = true;
+        return y;
+      });
+    }
     return *forward_;
   }();
+  if (is_new) graph.prepare(x, where);
+  if (*has_extras_ || mask_of(x).defined()) return forward_nest(model, x, where).leaf();
   return graph(x, where);
 }
 
+namespace {
+
+/// The masks of tensors that have one, by the tensors' numbers.
+Nest masks_by_number(const std::vector<Tensor>& tensors) {
+  std::map<std::string, Tensor> masks;
+  for (size_t i = 0; i < tensors.size(); ++i)
+    if (const Tensor mask = mask_of(tensors[i]); mask.defined()) masks[std::to_string(i)] = mask;
+  return masks;
+}
+void set_masks(const std::vector<Tensor>& tensors, const Nest& masks) {
+  for (size_t i = 0; i < masks.size(); ++i)
+    set_mask(tensors[static_cast<size_t>(std::stoi(masks.keys()[i]))], masks[i].leaf());
+}
+
+}  // namespace
+
+// The graph takes the inputs and their masks, and gives the results, their masks and the losses.
 Nest Trainer::forward_nest(const Model& model, const Nest& x, Location where) {
+  if (is_in_layer_call()) return Layer(model)(x, {}, where);  // which keeps all that itself
   const Function<Nest(Nest)> graph = [&] {
     const std::lock_guard<std::mutex> lock(mutex_);
-    drop_stale_graphs();
+    drop_stale_graphs(model);
     if (!forward_nest_)
-      forward_nest_.emplace(
-          [layer = Layer(model)](const Nest& inputs) { return layer(inputs, {}, layer.state()->where); });
+      forward_nest_.emplace([layer = Layer(model)](const Nest& given) -> Nest {
+        const MaskScope masks;
+        set_masks(given[0].flatten(), given[1]);
+        const Nest y = layer(given[0], {}, layer.state()->where);
+        return std::vector<Nest>{y, masks_by_number(y.flatten()), recorded_losses(*layer.state())};
+      });
     return *forward_nest_;
   }();
-  return graph(x, where);
+  const Nest results = graph(std::vector<Nest>{x, masks_by_number(x.flatten())}, where);
+  set_masks(results[0].flatten(), results[1]);
+  forget_losses(*model.state());
+  for (const Tensor& loss : results[2].flatten()) record_loss(*model.state(), loss, false, where);
+  return results[0];
 }
 
 StepOutput Trainer::train(const Model& model, const Batch& batch, const Call& call) {

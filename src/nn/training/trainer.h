@@ -41,6 +41,22 @@ struct Call {
   Location where;
 };
 
+/// While one lives, steps of training on this thread end with an error before a loss that is not finite
+/// changes any weight.
+class LossChecks {
+ public:
+  explicit LossChecks(bool on);
+  ~LossChecks();
+  LossChecks(const LossChecks&) = delete;
+  LossChecks& operator=(const LossChecks&) = delete;
+
+  /// The loss that the error tells of; none: it is another error.
+  static std::optional<double> loss_in(const Error& error);
+
+ private:
+  uint32_t before_;
+};
+
 class Trainer {
  public:
   Mode mode() const { return mode_.load(std::memory_order_relaxed); }
@@ -91,16 +107,18 @@ class Trainer {
   template <class F, class Make>
   F made(std::optional<F>& graph, const Model& model, const Make& make);
 
-  /// With the lock held: all of them, or when layers of any model have changed.
+  /// With the lock held: all of them, or when the model's layers have changed.
   void drop_graphs();
-  void drop_stale_graphs();
+  void drop_stale_graphs(const Model& model);
 
   std::atomic<Mode> mode_ = Mode::automatic;
-  uint64_t structure_ = 0;
+  uint64_t structure_version_ = 0, structure_ = 0;
   mutable std::mutex mutex_;
   std::shared_ptr<const Compiled> compiled_;
   std::vector<Metric> own_metrics_;
   std::optional<Function<Tensor(Tensor)>> forward_;
+  /// Whether calls give masks or losses beside their results; forward_nest has those.
+  std::shared_ptr<std::atomic<bool>> has_extras_ = std::make_shared<std::atomic<bool>>(false);
   std::optional<Function<Nest(Nest)>> forward_nest_, predict_;
   std::optional<Function<StepOutput(Batch)>> train_, test_;
   std::optional<std::type_index> traced_class_;  ///< whose steps the graphs hold
