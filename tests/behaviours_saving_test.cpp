@@ -359,6 +359,17 @@ TEST_F(Behaviour, T_66_HostileFilesAreRefused) {
                      if (p.key() == "tandem.training.batch") p.set_value(std::string(200, '['));
                  }),
                  "is no form of a structure");
+  std::string deep = "a";
+  for (int i = 0; i < 100000; ++i) deep += "/a";
+  expect_refused(changed([&](auto& m) {
+                   auto& value = *m.mutable_graph()->add_initializer();
+                   value = m.graph().initializer(kernel(m));
+                   value.set_name(deep);
+                   auto& role = *m.add_metadata_props();
+                   role.set_key("tandem.variable." + deep);
+                   role.set_value("trainable");
+                 }),
+                 "stands in more than 64 modules");
   // Whatever the damage, the answer is an error or a model, and who is refused has changed nothing.
   td::Tensor noise = td::random::generator().value();
   uint32_t random = 1;

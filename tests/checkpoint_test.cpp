@@ -182,6 +182,44 @@ TEST_F(Checkpoints, DamagedOnesArePassedOver) {
             std::string::npos);
 }
 
+TEST_F(Checkpoints, CutOrChangedAnywhereTheyAreErrorsThatNameTheFile) {
+  fs::create_directories(folder);
+  const std::string path = folder + "/all.safetensors";
+  const Variable values(Tensor({1.f, 2.f, 3.f}));
+  td::data::Iterator batches = Dataset::range(9).shuffle(3).batch(2).iterate();
+  int64_t steps = 2;
+  nn::Checkpoint all;
+  all.add("values", values).add("data", batches).add("steps", steps);
+  batches.next();
+  all.save(path);
+  const std::string whole = content_of(path);
+  const auto expect_refused = [&](const std::string& bytes, size_t at) {
+    std::ofstream(path, std::ios::binary) << bytes;
+    EXPECT_NE(td::testing::message_of([&] { all.restore(path); }).find(path), std::string::npos) << at;
+  };
+  for (size_t at = 0; at < whole.size(); ++at) {
+    expect_refused(whole.substr(0, at), at);
+    std::string changed = whole;
+    changed[at] ^= 4;
+    expect_refused(changed, at);
+  }
+  // None of them changed anything.
+  all.save(path);
+  EXPECT_EQ(content_of(path), whole);
+}
+
+TEST_F(Checkpoints, WhatAStrangerLeftOutIsAnError) {
+  int64_t number = 0;
+  nn::Checkpoint all;
+  all.add("number", number);
+  const nn::CheckpointManager manager(folder);
+  const std::string path = manager.save({{{"number/other", Tensor(1)}}, {}}, 7);
+  EXPECT_ERROR(manager.restore_latest(all), "the checkpoint has no \"number/value\"\n  in " + path);
+  manager.save({{{"number/value", Tensor({1, 2})}}, {}}, 7);
+  EXPECT_NE(td::testing::message_of([&] { manager.restore_latest(all); }).find("\n  in " + path),
+            std::string::npos);
+}
+
 TEST_F(Checkpoints, AFullDiskLeavesTheLastGoodOne) {
   const Variable values(td::ones({100000}));
   nn::Checkpoint all;

@@ -177,6 +177,12 @@ TEST_F(IdxTest, RefusesSizesThatLie) {
                 std::to_string(1032 * std::filesystem::file_size(zipped)) + " bytes of data");
 }
 
+TEST_F(IdxTest, EmptyArraysMayClaimAnySize) {
+  const std::string file = write("none", header(0x0e, {0, 0xffffffff, 0xffffffff, 0xffffffff}));
+  EXPECT_EQ(tandem::data::read_idx(file).size(), 0);
+  EXPECT_EQ(tandem::data::idx_rows(file).iterate().next(), std::nullopt);
+}
+
 TEST_F(IdxTest, RefusesAZipBombAtItsDeclaredSize) {
   // 64 MiB of zeros behind a header that declares 16 bytes: reading stops there.
   const std::string file = write_gzip("bomb.gz", header(0x08, {16}) + std::string(64 << 20, '\0'));

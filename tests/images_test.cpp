@@ -2,6 +2,7 @@
 
 #include <png.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -126,6 +127,40 @@ TEST(Images, DamageIsAnError) {
   EXPECT_ERROR(td::data::decode_image(as_tensor("GIF89a")), "neither PNG nor JPEG");
   EXPECT_ERROR(td::data::decode_image(as_tensor(png_bytes(2, 2, 3)), {.channels = 2}),
                "a picture of 2 channels was asked for; expected 0, 1, 3 or 4");
+}
+
+TEST(Images, SizesThatLieTakeNoMemory) {
+  // The header's sizes, with the checksum that a stranger would write.
+  const auto claiming = [](uint32_t width, uint32_t height) {
+    std::string bytes = png_bytes(4, 4, 3);
+    for (int i = 0; i < 4; ++i) {
+      bytes[16 + i] = static_cast<char>(width >> (24 - 8 * i));
+      bytes[20 + i] = static_cast<char>(height >> (24 - 8 * i));
+    }
+    const uLong sum = crc32(0, reinterpret_cast<const Bytef*>(bytes.data()) + 12, 17);
+    for (int i = 0; i < 4; ++i) bytes[29 + i] = static_cast<char>(sum >> (24 - 8 * i));
+    return bytes;
+  };
+  const std::string path = testing::TempDir() + "tandem_lies_" + std::to_string(getpid()) + ".png";
+  const auto message = [&](const std::string& bytes) {
+    std::ofstream(path, std::ios::binary) << bytes;
+    return td::testing::message_of([&] { td::data::read_image(path); });
+  };
+  EXPECT_EQ(message(claiming(4, 4)), "no error");
+  EXPECT_EQ(message(claiming(1000000, 999999)),
+            path + ": the picture says it has 999999 by 1000000 pixels; at most " +
+                std::to_string(ImageOptions{}.most_pixels) + " are read");
+  EXPECT_EQ(message(claiming(0x7fffffff, 0x7fffffff)).substr(0, path.size() + 20),
+            path + ": damaged PNG data: ");
+  EXPECT_EQ(message(claiming(0, 4)).substr(0, path.size() + 20), path + ": damaged PNG data: ");
+  EXPECT_EQ(message(claiming(40, 40)).substr(0, path.size() + 20), path + ": damaged PNG data: ");
+  std::string jpeg = jpeg_bytes(8, 8, 3);
+  const size_t frame = jpeg.find("\xff\xc0");
+  ASSERT_NE(frame, std::string::npos);
+  jpeg.replace(frame + 5, 4, "\xff\xdc\xff\xdc");
+  EXPECT_EQ(message(jpeg), path + ": the picture says it has 65500 by 65500 pixels; at most " +
+                               std::to_string(ImageOptions{}.most_pixels) + " are read");
+  fs::remove(path);
 }
 
 class Folder : public testing::Test {

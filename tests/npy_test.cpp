@@ -180,5 +180,18 @@ TEST(Npz, CompressedOnesAreReadAndDamageIsNoticed) {
                folder / "no.npz" + ": this is no ZIP archive, or it is cut off");
 }
 
+TEST(Npz, EntriesCannotShareTheirBytes) {
+  const Folder folder;
+  write_npz(folder / "one.npz", {{"x", zeros({1000})}});
+  const std::string one = bytes_of(folder / "one.npz");
+  const size_t directory = one.find("PK\1\2"), end = one.find("PK\5\6");
+  ASSERT_LT(directory, end);
+  const std::string entry = one.substr(directory, end - directory);
+  std::string tail = one.substr(end);
+  tail[8] = tail[10] = 3;  // how many entries there are
+  EXPECT_ERROR(read_npz(folder.write("three.npz", one.substr(0, directory) + entry + entry + entry + tail)),
+               folder / "three.npz" + ": the archive's entries take more bytes than it has");
+}
+
 }  // namespace
 }  // namespace tandem::data

@@ -108,6 +108,34 @@ TEST(Csv, ErrorsNameFileAndLine) {
             file + ":1: the row has 2 columns, but 1 names are given");
 }
 
+TEST(Csv, StrangersTablesAreErrorsOrTables) {
+  const auto message = [](const std::string& content) {
+    const File file(content);
+    const std::string text = td::testing::message_of([&] { td::data::read_csv(file.path); });
+    return text.substr(std::min(text.find("tandem_readers_test.csv"), text.size()));
+  };
+  const std::string file = "tandem_readers_test.csv";
+  const std::string nul(1, '\0'), long_text(1 << 20, 'x');
+  {
+    // Without a line end, with zero bytes and a field of a megabyte.
+    const File strange("a,b\n1," + nul + "\n2," + long_text);
+    const auto table = td::data::read_csv(strange.path);
+    EXPECT_EQ(numbers(table["a"]), (std::vector<double>{1, 2}));
+    EXPECT_EQ(table.column("b").categories, (std::vector<std::string>{nul, long_text}));
+  }
+  EXPECT_EQ(message(nul + "\n" + nul + ",1"), file + ":2: the row has 2 columns; expected 1");
+  EXPECT_EQ(message("a,b\n1,\"" + long_text), file + ":2: a quote is never closed");
+  EXPECT_EQ(message("a\n\""), file + ":2: a quote is never closed");
+  EXPECT_EQ(message(long_text + "," + long_text),
+            file + ":1: two columns have the name \"" + std::string(60, 'x') + "...\"");
+  EXPECT_EQ(message("a\x1b[2J,a\x1b[2J\n"), file + ":1: two columns have the name \"a?[2J\"");
+  EXPECT_EQ(message("\n\r\n\n"), file + ": the file has no rows");
+  // Columns without number take no time that grows with their square.
+  std::string wide;
+  for (int i = 0; i < 200000; ++i) wide += std::to_string(i) + ',';
+  EXPECT_EQ(message(wide + "end\n1\n"), file + ":2: the row has 1 column; expected 200001");
+}
+
 TEST(Csv, RowsAreReadWhenNeeded) {
   std::string content = "x,kind,y\n";
   for (int i = 0; i < 200; ++i) content += fmt::format("{},{},{}\n", i, i % 3 == 0 ? "fizz" : "no", i * 2.5);

@@ -235,6 +235,59 @@ TEST_F(Resume, BackupComesLast) {
             "have done");
 }
 
+TEST_F(Resume, BackupsOfStrangersAreErrors) {
+  const auto fit = [&](bool keep) {
+    nn::Sequential model({nn::Dense(1)});
+    model.compile({.optimizer = "sgd", .loss = "mse"});
+    model.fit(td::ones({4, 2}), td::ones({4, 1}),
+              {.callbacks = {std::make_shared<nn::EarlyStopping>(
+                                 nn::EarlyStoppingOptions{.monitor = "loss", .restore_best_weights = true}),
+                             std::make_shared<nn::ReduceLROnPlateau>(
+                                 nn::ReduceLROnPlateauOptions{.monitor = "loss"}),
+                             std::make_shared<nn::BackupAndRestore>(
+                                 folder, nn::BackupOptions{.delete_checkpoint = !keep})},
+               .verbose = 0});
+  };
+  fit(true);
+  const std::string path = nn::CheckpointManager(folder, {.name = "backup"}).paths().at(0);
+  const nn::Snapshot good = nn::load_snapshot(path);
+  // Every single tensor and text is missed, or does not matter; and so with numbers that cannot be.
+  const auto message_of = [&](const nn::Snapshot& bad) {
+    nn::CheckpointManager(folder, {.name = "backup"}).clear();
+    nn::save_snapshot(bad, path);
+    return td::testing::message_of([&] { fit(false); });
+  };
+  const auto expect_refused = [&](const nn::Snapshot& bad, const std::string& why) {
+    const std::string message = message_of(bad);
+    EXPECT_NE(message.find(why), std::string::npos) << message;
+    EXPECT_NE(message.find("in " + path), std::string::npos) << message;
+  };
+  for (const auto& [name, value] : good.tensors) {
+    nn::Snapshot bad = good;
+    bad.tensors.erase(name);
+    if (name.ends_with("best") || name.ends_with("best_epoch") || name.starts_with("fit/metrics")) continue;
+    if (name == "fit/callbacks/0/weights/0" || name == "fit/callbacks/0/wait") continue;
+    expect_refused(bad, "");
+  }
+  const auto with = [&](const std::string& name, const Tensor& value) {
+    nn::Snapshot bad = good;
+    bad.tensors[name] = value;
+    return bad;
+  };
+  expect_refused(with("fit/callbacks/0/weights/1", td::ones({7})), "the best weights are of another model");
+  expect_refused(with("fit/callbacks/0/weights/2", td::ones({1})), "the best weights are of another model");
+  expect_refused(with("fit/callbacks/1/wait", Tensor(INT64_MAX, td::int64)),
+                 "\"wait\" is 9223372036854775807, which cannot be");
+  expect_refused(with("epoch/value", Tensor(int64_t{-1}, td::int64)),
+                 "the backup stands at epoch -1, batch 0 and step 1, which cannot be");
+  nn::Snapshot bad = good;
+  bad.texts["fit/logs"] = "";
+  expect_refused(bad, "the backup has no results");
+  bad.texts.erase("fit/logs");
+  expect_refused(bad, "the checkpoint has no text \"fit/logs\"");
+  EXPECT_EQ(message_of(good), "no error");
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {

@@ -16,7 +16,10 @@ constexpr size_t most_categories = 100000;
 constexpr size_t shown_bytes = 60;
 
 std::string shown(std::string_view field) {
-  return fmt::format("\"{}{}\"", field.substr(0, shown_bytes), field.size() > shown_bytes ? "..." : "");
+  std::string text(field.substr(0, shown_bytes));
+  for (char& c : text)
+    if (static_cast<unsigned char>(c) < 32) c = '?';  // what terminals would obey
+  return fmt::format("\"{}{}\"", text, field.size() > shown_bytes ? "..." : "");
 }
 
 std::string_view trimmed(std::string_view field) {
@@ -132,14 +135,16 @@ void CsvFile::read_header(CsvReader& reader) {
   if (names.size() != width_)
     refuse(reader.line(),
            fmt::format("the row has {} columns, but {} names are given", width_, names.size()));
-  const auto find = [&](const std::string& name) {
-    const auto at = std::find(names.begin(), names.end(), name);
-    if (at == names.end())
-      refuse(1, fmt::format("there is no column \"{}\"; the columns are {}", name, fmt::join(names, ", ")));
-    return static_cast<size_t>(at - names.begin());
-  };
+  std::map<std::string_view, size_t> fields_by_name;
   for (size_t i = 0; i < names.size(); ++i)
-    if (find(names[i]) != i) refuse(1, fmt::format("two columns have the name \"{}\"", names[i]));
+    if (!fields_by_name.emplace(names[i], i).second)
+      refuse(1, fmt::format("two columns have the name {}", shown(names[i])));
+  const auto find = [&](const std::string& name) {
+    const auto at = fields_by_name.find(name);
+    if (at == fields_by_name.end())
+      refuse(1, fmt::format("there is no column \"{}\"; the columns are {}", name, fmt::join(names, ", ")));
+    return at->second;
+  };
   for (const auto& [name, unused] : options_.types) find(name);
   for (const auto& [name, unused] : options_.categories) find(name);
   for (const auto& [name, unused] : options_.fill) find(name);

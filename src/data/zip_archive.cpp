@@ -122,6 +122,7 @@ std::vector<ZipEntry> list_zip(std::span<const std::byte> archive) {
   TD_CHECK(count <= bytes.size() / directory_bytes, ErrorCode::io, "the archive says it has {} entries",
            count);
   std::vector<ZipEntry> entries;
+  uint64_t stored_in_all = 0;
   for (uint64_t i = 0; i < count; ++i) {
     TD_CHECK(bytes.u32(at) == directory_mark, ErrorCode::io, "the archive is cut off or damaged");
     const uint64_t flags = bytes.u16(at + 8), method = bytes.u16(at + 10);
@@ -145,6 +146,10 @@ std::vector<ZipEntry> list_zip(std::span<const std::byte> archive) {
     TD_CHECK(possible && entry.stored_size <= bytes.size(), ErrorCode::io,
              "the archive's entry \"{}\" says {} bytes in {}, which cannot be", entry.name, entry.size,
              entry.stored_size);
+    // Entries that share their bytes would unpack to far more than the file's size allows.
+    stored_in_all += entry.stored_size;
+    TD_CHECK(stored_in_all <= bytes.size(), ErrorCode::io,
+             "the archive's entries take more bytes than it has");
     at += directory_bytes + name + extra + comment;
     entries.push_back(std::move(entry));
   }

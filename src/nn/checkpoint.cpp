@@ -56,7 +56,30 @@ bool belongs_to(const std::string& name, const std::string& part) {
 
 Tensor tensor_of(const std::vector<int64_t>& numbers) { return from_range(numbers); }
 
+/// Errors of `f` say which file it is about.
+template <class F>
+void naming(const std::string& path, const F& f) {
+  try {
+    f();
+  } catch (Error& e) {
+    e.add_context("in " + path);
+    throw;
+  }
+}
+
 }  // namespace
+
+const Tensor& Snapshot::tensor(const std::string& name) const {
+  const auto found = tensors.find(name);
+  TD_CHECK(found != tensors.end(), ErrorCode::io, "the checkpoint has no \"{}\"", name);
+  return found->second;
+}
+
+const std::string& Snapshot::text(const std::string& name) const {
+  const auto found = texts.find(name);
+  TD_CHECK(found != texts.end(), ErrorCode::io, "the checkpoint has no text \"{}\"", name);
+  return found->second;
+}
 
 void save_snapshot(const Snapshot& snapshot, const std::string& path) {
   WeightsMetadata texts = snapshot.texts;
@@ -98,13 +121,13 @@ Checkpoint& Checkpoint::add(const std::string& name, data::Iterator& iterator) {
   return add_values(
       name, [name, &iterator](Snapshot& s) { s.tensors[name + "/place"] = tensor_of(iterator.state()); },
       [name, &iterator](const Snapshot& s) {
-        iterator.restore(s.tensors.at(name + "/place").to_vector<int64_t>());
+        iterator.restore(s.tensor(name + "/place").to_vector<int64_t>());
       });
 }
 Checkpoint& Checkpoint::add(const std::string& name, int64_t& number) {
   return add_values(
       name, [name, &number](Snapshot& s) { s.tensors[name + "/value"] = Tensor(number, DType::i64); },
-      [name, &number](const Snapshot& s) { number = s.tensors.at(name + "/value").item<int64_t>(); });
+      [name, &number](const Snapshot& s) { number = s.tensor(name + "/value").item<int64_t>(); });
 }
 Checkpoint& Checkpoint::add_variables(const std::string& name, std::function<NamedVariables()> list) {
   return add_part({name,
@@ -180,12 +203,7 @@ void Checkpoint::save(const std::string& path) const { save_snapshot(capture(), 
 
 void Checkpoint::restore(const std::string& path) const {
   const Snapshot snapshot = load_snapshot(path);
-  try {
-    apply(snapshot);
-  } catch (Error& e) {
-    e.add_context("in " + path);
-    throw;
-  }
+  naming(path, [&] { apply(snapshot); });
 }
 
 // ---- CheckpointManager
@@ -227,14 +245,18 @@ std::vector<std::pair<int64_t, std::string>> CheckpointManager::files() const {
   return files;
 }
 
+std::string CheckpointManager::path_of(int64_t step) const {
+  return (std::filesystem::path(folder_) / fmt::format("{}-{:08}{}", options_.name, step, file_ending))
+      .string();
+}
+
 std::string CheckpointManager::save(const Checkpoint& checkpoint, int64_t step) const {
   return save(checkpoint.capture(), step);
 }
 
 std::string CheckpointManager::save(const Snapshot& snapshot, int64_t step) const {
   TD_CHECK(step >= 0, "step {} is negative", step);
-  std::string path =
-      (std::filesystem::path(folder_) / fmt::format("{}-{:08}{}", options_.name, step, file_ending)).string();
+  std::string path = path_of(step);
   save_snapshot(snapshot, path);
   auto all = files();
   std::error_code error;
@@ -266,7 +288,7 @@ std::optional<std::pair<int64_t, Snapshot>> CheckpointManager::latest() const {
 std::optional<int64_t> CheckpointManager::restore_latest(const Checkpoint& checkpoint) const {
   const auto found = latest();
   if (!found) return std::nullopt;
-  checkpoint.apply(found->second);
+  naming(path_of(found->first), [&] { checkpoint.apply(found->second); });
   return found->first;
 }
 

@@ -19,6 +19,10 @@ namespace tandem::nn {
 struct Snapshot {
   Weights tensors;
   WeightsMetadata texts;
+
+  /// Errors (io): it has nothing of this name.
+  const Tensor& tensor(const std::string& name) const;
+  const std::string& text(const std::string& name) const;
 };
 
 /// Everything that a training loop of one's own must not forget. Files are safetensors, with a checksum;
@@ -118,6 +122,9 @@ class CheckpointManager {
   std::vector<std::string> paths() const;
   /// Removes all.
   void clear() const;
+
+  /// Where a step's checkpoint stands.
+  std::string path_of(int64_t step) const;
 
  private:
   std::vector<std::pair<int64_t, std::string>> files() const;

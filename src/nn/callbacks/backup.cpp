@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "core/check.h"
+#include "nn/callbacks/state.h"
 #include "nn/training/trainer.h"
 #include "tandem/ops/random.h"
 
@@ -77,23 +78,29 @@ Checkpoint BackupAndRestore::whole() const {
       },
       [self](const Snapshot& s) {
         FitPosition& p = self->position_;
-        p.data = s.tensors.at("fit/data").to_vector<int64_t>();
+        // Read before; numbers that no training reaches would overflow.
+        for (const int64_t number : {p.epoch, p.batch, self->steps_})
+          TD_CHECK(number >= 0 && number <= detail::most_steps, ErrorCode::io,
+                   "the backup stands at epoch {}, batch {} and step {}, which cannot be", p.epoch, p.batch,
+                   self->steps_);
+        p.data = s.tensor("fit/data").to_vector<int64_t>();
         p.history = {};
-        p.history.step_losses = s.tensors.at("fit/step_losses").to_vector<float>();
-        read_text(s.texts.at("fit/history"), p.history);
+        p.history.step_losses = s.tensor("fit/step_losses").to_vector<float>();
+        read_text(s.text("fit/history"), p.history);
         History now;
-        read_text(s.texts.at("fit/logs"), now);
-        p.logs = now.epochs.at(0);
+        read_text(s.text("fit/logs"), now);
+        TD_CHECK(!now.epochs.empty(), ErrorCode::io, "the backup has no results");
+        p.logs = now.epochs[0];
         p.metrics.clear();
         for (size_t i = 0; s.tensors.contains(fmt::format("fit/metrics/{}", i)); ++i)
-          p.metrics.push_back(s.tensors.at(fmt::format("fit/metrics/{}", i)));
+          p.metrics.push_back(s.tensor(fmt::format("fit/metrics/{}", i)));
         self->for_each_state([&](const std::string& name, Callback& callback) {
           Weights state;
           for (const auto& [full, value] : s.tensors)
             if (full.starts_with(name)) state[full.substr(name.size())] = value;
           if (!state.empty()) callback.set_state(state);
         });
-        if (s.tensors.at("fit/stopped").item<bool>()) self->model().stop_training();
+        if (s.tensor("fit/stopped").item<bool>()) self->model().stop_training();
       });
   return all;
 }
@@ -111,7 +118,12 @@ void BackupAndRestore::on_train_begin(Logs&) {
   const Snapshot& snapshot = found->second;
   // A step that builds what had no variables yet; everything that it changes is overwritten.
   if (!whole().fits(snapshot)) fit.build();
-  whole().apply(snapshot);
+  try {
+    whole().apply(snapshot);
+  } catch (Error& e) {
+    e.add_context("in " + manager_.path_of(found->first));
+    throw;
+  }
   saved_ = steps_;
   batches_ = position_.batch;
   if (position_.batch > 0) again_ = snapshot;

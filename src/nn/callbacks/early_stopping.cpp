@@ -1,3 +1,4 @@
+#include "nn/callbacks/state.h"
 #include "tandem/nn/callbacks.h"
 
 namespace tandem::nn {
@@ -48,22 +49,23 @@ Weights EarlyStopping::state() const {
 }
 
 void EarlyStopping::set_state(const Weights& state) {
-  const auto find = [&](const std::string& name) {
-    const auto found = state.find(name);
-    return found == state.end() ? Tensor() : found->second;
-  };
-  const auto epoch = [&](const char* name) {
-    const Tensor t = find(name);
-    return t.defined() ? std::optional(t.item<int64_t>()) : std::nullopt;
-  };
-  wait_ = epoch("wait").value_or(0);
-  stopped_epoch_ = epoch("stopped_epoch");
-  best_epoch_ = epoch("best_epoch");
-  best_.reset();
-  if (const Tensor best = find("best"); best.defined()) best_ = best.item<double>();
+  wait_ = detail::find_count(state, "wait").value_or(0);
+  stopped_epoch_ = detail::find_count(state, "stopped_epoch");
+  best_epoch_ = detail::find_count(state, "best_epoch");
+  best_ = detail::find_number(state, "best");
   best_weights_.clear();
-  while (find("weights/" + std::to_string(best_weights_.size())).defined())
-    best_weights_.push_back(find("weights/" + std::to_string(best_weights_.size())));
+  const std::vector<Variable> variables = model().variables();
+  for (auto found = state.find("weights/0"); found != state.end();
+       found = state.find("weights/" + std::to_string(best_weights_.size()))) {
+    const size_t i = best_weights_.size();
+    const Tensor& value = found->second;
+    TD_CHECK(i < variables.size() && value.dtype() == variables[i].dtype() &&
+                 value.shape() == variables[i].value().shape(),
+             ErrorCode::io, "the best weights are of another model");
+    best_weights_.push_back(value);
+  }
+  TD_CHECK(best_weights_.empty() || best_weights_.size() == variables.size(), ErrorCode::io,
+           "the best weights are {}; the model has {}", best_weights_.size(), variables.size());
 }
 
 void EarlyStopping::on_train_end(Logs&) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "core/check.h"
+#include "nn/callbacks/state.h"
 #include "nn/layer_call.h"
 #include "tandem/nn/callbacks.h"
 
@@ -62,10 +63,9 @@ Weights ReduceLROnPlateau::state() const {
 }
 
 void ReduceLROnPlateau::set_state(const Weights& state) {
-  wait_ = state.at("wait").item<int64_t>();
-  cooling_ = state.at("cooling").item<int64_t>();
-  best_.reset();
-  if (const auto best = state.find("best"); best != state.end()) best_ = best->second.item<double>();
+  wait_ = detail::count_in(state, "wait");
+  cooling_ = detail::count_in(state, "cooling");
+  best_ = detail::find_number(state, "best");
 }
 
 void LearningRateScheduler::on_epoch_begin(int64_t epoch, Logs&) {

@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "core/check.h"
+#include "nn/callbacks/state.h"
 #include "tandem/nn/callbacks.h"
 #include "tandem/nn/weights.h"
 
@@ -44,9 +45,9 @@ Weights ModelCheckpoint::state() const {
 }
 
 void ModelCheckpoint::set_state(const Weights& state) {
-  last_batch_ = state.at("last_batch").item<int64_t>();
-  batches_since_ = state.at("batches_since").item<int64_t>();
-  if (const auto best = state.find("best"); best != state.end()) best_ = best->second.item<double>();
+  last_batch_ = detail::count_in(state, "last_batch");
+  batches_since_ = detail::count_in(state, "batches_since");
+  if (const auto best = detail::find_number(state, "best")) best_ = best;
 }
 
 void ModelCheckpoint::save(int64_t epoch, int64_t batch, const Logs& logs) {

@@ -170,6 +170,8 @@ std::function<Tensor(const Tensor&)> function_of_value(const Restored& from, con
   return [program](const Tensor& value) { return program.run({value})[0]; };
 }
 
+constexpr std::ptrdiff_t deepest_module = 64;
+
 /// Modules and variables under their old names.
 void build_tree(const std::shared_ptr<detail::ModuleState>& root, const Restored& from, Location where) {
   std::map<std::string, std::shared_ptr<detail::ModuleState>> modules{{"", root}};
@@ -187,6 +189,9 @@ void build_tree(const std::shared_ptr<detail::ModuleState>& root, const Restored
   };
   for (const onnx::ArchivedVariable& v : from.archive.variables) {
     if (v.role != parts::trainable && v.role != parts::fixed) continue;
+    TD_CHECK(std::count(v.name.begin(), v.name.end(), '/') <= deepest_module, ErrorCode::io,
+             "{}: the variable \"{}...\" stands in more than {} modules", from.path, v.name.substr(0, 60),
+             deepest_module);
     const size_t slash = v.name.rfind('/');
     ParameterOptions options{.trainable = v.variable.trainable(), .dtype = v.variable.dtype()};
     if (const auto penalty = function_of_value(from, parts::penalty + v.name))
