@@ -23,7 +23,9 @@ bool fits(const Plan& plan, std::span<const Tensor* const> inputs) {
 
 CompiledGraph::CompiledGraph(Graph graph, const PipelineOptions& options) : graph_(std::move(graph)) {
   const auto start = std::chrono::steady_clock::now();
-  optimize(graph_, options);
+  PipelineOptions here = options;
+  here.for_plans = true;
+  optimize(graph_, here);
   optimize_us_ = microseconds_since(start);
   one_shape_ = true;
   for (int32_t id : graph_.inputs) one_shape_ = one_shape_ && graph_.node(id).outputs[0].shape.is_static();

@@ -16,12 +16,14 @@ struct Pass {
   std::string_view name;
   bool (*run)(Graph&);
   bool fast_math = false;  ///< may change bits: runs only when asked for
+  bool for_plans = false;  ///< only for what runs on this machine; runs when the others are done
 };
 
 /// How a pipeline runs.
 struct PipelineOptions {
   std::vector<std::string> disabled;  ///< names of passes to leave out
   bool fast_math = false;             ///< also rules that may change bits
+  bool for_plans = false;             ///< also what suits this machine: the graph is run, not saved
   /// Called after each pass that changed the graph.
   std::function<void(std::string_view pass, const Graph&)> dump;
   /// Verify the graph before and after every pass. Always so in builds with assertions.

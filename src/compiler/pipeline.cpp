@@ -20,6 +20,7 @@ constexpr Pass pipeline[] = {
     {"algebra", passes::algebra},                // exact rules
     {"fast_math", passes::fast_math, true},      // rules that may change bits
     {"merge_common", passes::merge_common},      // what is computed twice
+    {"keep_channels_last", passes::keep_channels_last, false, true},  // memory as convolutions like it
 };
 
 // Passes make work for one another; a graph that still changes after so many rounds stays as it is.
@@ -58,13 +59,16 @@ std::vector<PassTiming> optimize(Graph& graph, const PipelineOptions& options) {
   int changes = 0;
   int seen[std::size(pipeline)];
   std::fill(std::begin(seen), std::end(seen), -1);
+  bool settled = false;  // once nothing changes, what is for plans only takes part
   for (int round = 0; round < most_rounds; ++round) {
     const int before = changes;
     for (size_t i = 0; i < std::size(pipeline); ++i) {
       const Pass& pass = pipeline[i];
       const bool enabled =
           std::find(options.disabled.begin(), options.disabled.end(), pass.name) == options.disabled.end();
-      if (!enabled || (pass.fast_math && !options.fast_math) || seen[i] == changes) continue;
+      if (!enabled || (pass.fast_math && !options.fast_math) || (pass.for_plans && !settled) ||
+          seen[i] == changes)
+        continue;
       const auto start = std::chrono::steady_clock::now();
       bool changed = false;
       try {
@@ -82,7 +86,9 @@ std::vector<PassTiming> optimize(Graph& graph, const PipelineOptions& options) {
       seen[i] = changes;
       if (changed && options.dump) options.dump(pass.name, graph);
     }
-    if (changes == before) break;
+    if (changes != before) continue;
+    if (settled || !options.for_plans) break;
+    settled = true;
   }
   return timings;
 }

@@ -175,6 +175,21 @@ bool Rebuild::finish(Graph& target) {
   return true;
 }
 
+std::vector<int> permutation(const Node& n, const Spec& input) {
+  const int rank = input.shape.rank();
+  std::vector<int> order;
+  StandIn in{input, {}};
+  in.spec.shape = Dims::filled(rank, 2);
+  infer_stand_ins(*n.op, n.attributes.get(), {&in, 1}, nullptr, [&](InferContext& context) {
+    kernel::View from{nullptr, input.dtype, in.spec.shape, Dims::filled(rank, 0)};
+    for (int i = 0; i < rank; ++i) from.strides[i] = i;
+    ViewResult result;
+    n.op->view(context, n.attributes.get(), from, in.spec.shape, result);
+    for (int64_t stride : result.strides) order.push_back(static_cast<int>(stride));
+  });
+  return order;
+}
+
 bool drop_dead_nodes(Graph& graph) {
   std::vector<bool> keep(graph.nodes.size(), false);
   const auto need = [&](ValueRef v) {

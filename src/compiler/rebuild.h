@@ -70,6 +70,9 @@ class Rebuild {
   bool changed_ = false;
 };
 
+/// Which dimension of the input each dimension of the result is, of a node with the trait `permutes`.
+std::vector<int> permutation(const Node& node, const Spec& input);
+
 /// Drops what nothing needs; false when there is nothing to drop.
 bool drop_dead_nodes(Graph& graph);
 

@@ -1,7 +1,11 @@
-// Convolutions: Conv, ConvTranspose, and the two bilinear ops that their gradients need.
+// Convolutions: Conv, ConvTranspose, and the two bilinear ops that their gradients need. Conv and the latter
+// take memory in which channels (of weights: outputs) come last as it is.
 
 #include "tandem/ops/convolution.h"
 
+#include <optional>
+
+#include "ops/channels_last.h"
 #include "ops/elements.h"
 #include "ops/families.h"
 #include "ops/samples.h"
@@ -94,41 +98,122 @@ Dims bias_axes(int rank) {
   return axes;
 }
 
+/// The strides of memory with channels, or the outputs of weights, last.
+Strides channels_last_strides(const Shape& shape) {
+  return Strides(with_channels_first(contiguous_strides(with_channels_last(shape))));
+}
+Strides outputs_last_strides(const Shape& shape) {
+  Strides strides = contiguous_strides(shape);
+  strides[0] = 1;
+  strides[1] = shape[0];
+  int64_t step = shape[0] * shape[1];
+  for (int i = shape.rank() - 1; i >= 2; --i) {
+    strides[i] = step;
+    step *= shape[i];
+  }
+  return strides;
+}
+
+/// A kernel's input as convolutions take it: where it lies if its memory is in either order, else a copy.
+class InOrder {
+ public:
+  InOrder(const View& v, const Strides* last) : data_(v.data) {
+    if (!v.data) return;
+    is_last_ = last && same(v, *last);
+    if (is_last_ || detail::strides_are_contiguous(v.shape, v.strides)) return;
+    copy_ = detail::empty_tensor(v.dtype, v.shape);
+    kernel::copy_strided(v, copy_.impl()->data);
+    data_ = copy_.impl()->data;
+  }
+  static InOrder channels(const View& v) {
+    const Strides last = channels_last_strides(v.shape);
+    return {v, &last};
+  }
+  static InOrder weights(const View& v, int64_t group) {
+    const Strides last = outputs_last_strides(v.shape);
+    return {v, group == 1 ? &last : nullptr};
+  }
+  const void* data() const { return data_; }
+  bool is_last() const { return is_last_; }
+
+ private:
+  static bool same(const View& v, const Strides& strides) {
+    for (int i = 0; i < v.shape.rank(); ++i)
+      if (v.shape[i] != 1 && v.strides[i] != strides[i]) return false;
+    return true;
+  }
+
+  const void* data_;
+  bool is_last_ = false;
+  Tensor copy_;
+};
+
 // ---- Conv
 
 struct Conv {
   static constexpr std::string_view name = "Conv";
   static constexpr int since = 22;
+  static constexpr uint32_t traits = strided;
   using Attributes = ConvAttributes;
   static constexpr std::array<InputDef, 3> inputs{
       {{"X", types::floating}, {"W", types::floating}, {"B", types::floating, 0, InputDef::optional}}};
 
-  static void infer(InferContext& c, const Attributes& a) {
+  static Shape convolved_shape(const InferContext& c, const Attributes& a) {
     const Shape &x = c.shape(0), &w = c.shape(1);
     const Dims kernel = checked_kernel(a, x, w);
     check_channels(x, w, a.group);
     check_outputs(w, a.group);
     check_bias(c, 2, w[0]);
     const Windows windows = windows_over(a, x, kernel);
-    c.output(c.dtype(0), with_channels(c, x[0], w[0], windows.output, windows.rank));
+    return with_channels(c, x[0], w[0], windows.output, windows.rank);
   }
+  static void infer(InferContext& c, const Attributes& a) { c.output(c.dtype(0), convolved_shape(c, a)); }
   static int64_t operations(std::span<const Spec> in, std::span<const Spec> out) {
     return convolution_operations(out[0].shape, in[1].shape);
   }
-  static void kernel(const KernelContext& k, const Attributes& a) {
+  static void kernel(const KernelContext& k, const Attributes& a) { convolve(k, a, false); }
+  static void convolve(const KernelContext& k, const Attributes& a, bool channels_last) {
     const Shape &x = k.inputs[0].shape, &w = k.inputs[1].shape;
+    const InOrder from = InOrder::channels(k.inputs[0]), weights = InOrder::weights(k.inputs[1], a.group);
+    const InOrder bias(k.has(2) ? k.inputs[2] : View(), nullptr);
     runtime::convolve(convolution(k.outputs[0].dtype, a.group, x, w, windows_over(a, x, kernel_sizes(w))),
-                      k.inputs[0].data, k.inputs[1].data, k.has(2) ? k.inputs[2].data : nullptr,
-                      k.outputs[0].data);
+                      from.data(), weights.data(), bias.data(), k.outputs[0].data,
+                      {.x_last = from.is_last(), .y_last = channels_last, .w_last = weights.is_last()});
   }
-  static Tensors gradient(const Gradient& g, const Attributes& a);
+  static Tensors gradient(const Gradient& g, const Attributes& a) { return gradient_of(g, a, g.dy()); }
+  static Tensors gradient_of(const Gradient& g, const Attributes& a, const Tensor& dy);
   static std::vector<Sample> samples();
+};
+
+/// Conv whose result has its channels last.
+struct ConvChannelsLast {
+  static constexpr std::string_view name = "ConvChannelsLast", domain = "ai.tandem";
+  static constexpr uint32_t traits = strided;
+  using Attributes = ConvAttributes;
+  static constexpr auto& inputs = Conv::inputs;
+
+  static void infer(InferContext& c, const Attributes& a) {
+    c.output(c.dtype(0), with_channels_last(Conv::convolved_shape(c, a)));
+  }
+  static int64_t operations(std::span<const Spec> in, std::span<const Spec> out) {
+    return Conv::operations(in, out);
+  }
+  static void kernel(const KernelContext& k, const Attributes& a) { Conv::convolve(k, a, true); }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    const Tensor bias = in.size() > 2 ? in[2] : Tensor();
+    return {with_channels_last(dispatch<Conv>(a, Operand(in[0]), Operand(in[1]), Operand(bias)))};
+  }
+  static Tensors gradient(const Gradient& g, const Attributes& a) {
+    return Conv::gradient_of(g, a, with_channels_first(g.dy()));
+  }
+  static std::vector<Sample> samples() { return Conv::samples(); }
 };
 
 // ---- ConvInputGradient: conv's transpose, for the input's shape
 
 struct ConvInputGradient {
   static constexpr std::string_view name = "ConvInputGradient", domain = "ai.tandem";
+  static constexpr uint32_t traits = strided;
   using Attributes = ConvAttributes;
   static constexpr std::array<InputDef, 3> inputs{
       {{"dY", types::floating}, {"W", types::floating}, {"shape", types::i64, 1, InputDef::parameter}}};
@@ -151,9 +236,11 @@ struct ConvInputGradient {
   }
   static void kernel(const KernelContext& k, const Attributes& a) {
     const Shape &dy = k.inputs[0].shape, &w = k.inputs[1].shape, &x = k.outputs[0].shape;
+    const InOrder from = InOrder::channels(k.inputs[0]), weights = InOrder::weights(k.inputs[1], a.group);
     runtime::convolve_transposed(
         convolution(k.outputs[0].dtype, a.group, x, w, windows_between(a, x, dy, kernel_sizes(w))),
-        k.inputs[0].data, k.inputs[1].data, nullptr, k.outputs[0].data);
+        from.data(), weights.data(), nullptr, k.outputs[0].data,
+        {.y_last = from.is_last(), .w_last = weights.is_last()});
   }
   static Tensors decomposition(std::span<const Tensor> in, const Attributes& a);
   static Tensors gradient(const Gradient& g, const Attributes& a);
@@ -164,6 +251,7 @@ struct ConvInputGradient {
 
 struct ConvWeightGradient {
   static constexpr std::string_view name = "ConvWeightGradient", domain = "ai.tandem";
+  static constexpr uint32_t traits = strided;
   using Attributes = ConvAttributes;
   static constexpr std::array<InputDef, 3> inputs{
       {{"X", types::floating}, {"dY", types::floating}, {"shape", types::i64, 1, InputDef::parameter}}};
@@ -182,9 +270,10 @@ struct ConvWeightGradient {
   }
   static void kernel(const KernelContext& k, const Attributes& a) {
     const Shape &x = k.inputs[0].shape, &dy = k.inputs[1].shape, &w = k.outputs[0].shape;
+    const InOrder left = InOrder::channels(k.inputs[0]), right = InOrder::channels(k.inputs[1]);
     runtime::correlate(
         convolution(k.outputs[0].dtype, a.group, x, w, windows_between(a, x, dy, kernel_sizes(w))),
-        k.inputs[0].data, k.inputs[1].data, k.outputs[0].data);
+        left.data(), right.data(), k.outputs[0].data, {.x_last = left.is_last(), .y_last = right.is_last()});
   }
   static Tensors decomposition(std::span<const Tensor> in, const Attributes& a);
   static Tensors gradient(const Gradient& g, const Attributes& a);
@@ -203,8 +292,7 @@ Tensor convolved(const ConvAttributes& a, const Tensor& x, const Tensor& w) {
   return dispatch<Conv>(a, Operand(x), Operand(w));
 }
 
-Tensors Conv::gradient(const Gradient& g, const Attributes& a) {
-  const Tensor dy = g.dy();
+Tensors Conv::gradient_of(const Gradient& g, const Attributes& a, const Tensor& dy) {
   Tensors result{{}, {}, {}};
   if (g.needs(0)) result[0] = input_gradient(a, dy, g.x(1), g.x(0).shape());
   if (g.needs(1)) result[1] = weight_gradient(a, g.x(0), dy, g.x(1).shape());
@@ -430,8 +518,61 @@ std::vector<Sample> ConvTranspose::samples() {
       {{zeros({0, 4, 3, 2}), w, b}, {}}};
 }
 
-constexpr const OpDef* table[] = {&op_def<Conv>, &op_def<ConvTranspose>, &op_def<ConvInputGradient>,
-                                  &op_def<ConvWeightGradient>};
+constexpr const OpDef* table[] = {&op_def<Conv>, &op_def<ConvChannelsLast>, &op_def<ConvTranspose>,
+                                  &op_def<ConvInputGradient>, &op_def<ConvWeightGradient>};
+
+// ---- channels last
+
+using runtime::ConvolutionKind;
+
+/// The convolution between shapes of which the batch may be unknown; none where others are, or where it is
+/// none of oneDNN's.
+std::optional<runtime::Convolution> known_convolution(const void* attributes, Shape x, const Shape& w,
+                                                      DType dtype, ConvolutionKind kind, bool bias) {
+  const auto& a = *static_cast<const ConvAttributes*>(attributes);
+  if (dtype != DType::f32 || x.rank() < 3 || w.rank() != x.rank()) return {};
+  if (x[0] < 0) x[0] = 1;  // one image is the least
+  if (!x.is_static() || !w.is_static() || x.element_count() == 0 || w.element_count() == 0) return {};
+  runtime::Convolution c = convolution(dtype, a.group, x, w, windows_over(a, x, kernel_sizes(w)));
+  if (c.windows.output_count() == 0 || !runtime::takes_any_order(c, kind, bias)) return {};
+  return c;
+}
+
+ChannelsLast offer_forward(const void* attributes, std::span<const Spec> in, std::span<const Spec>) {
+  const bool bias = in.size() > 2 && in[2].shape.rank() == 1;
+  const auto c =
+      known_convolution(attributes, in[0].shape, in[1].shape, in[0].dtype, ConvolutionKind::forward, bias);
+  if (!c) return {};
+  const runtime::ChannelOrder order = runtime::preferred_order(*c, bias);
+  const Windows& w = c->windows;
+  ChannelsLast offer{.readers = 1};
+  offer.saves_input = order.x_last && c->groups * c->in_channels > 1 && w.input_count() > 1;
+  offer.saves_output = order.y_last && c->groups * c->out_channels > 1 && w.output_count() > 1;
+  if (offer.saves_output) offer.form = &op_def<ConvChannelsLast>;
+  return offer;
+}
+
+constexpr ChannelsLastRow orders[] = {
+    {&op_def<Conv>, &offer_forward},
+    {&op_def<ConvChannelsLast>,
+     [](const void* attributes, std::span<const Spec> in, std::span<const Spec> out) {
+       ChannelsLast offer = offer_forward(attributes, in, out);
+       offer.form = nullptr;  // it is the form
+       offer.saves_output = false;
+       return offer;
+     }},
+    {&op_def<ConvInputGradient>,
+     [](const void* attributes, std::span<const Spec> in, std::span<const Spec> out) {
+       const auto c = known_convolution(attributes, out[0].shape, in[1].shape, in[0].dtype,
+                                        ConvolutionKind::input_gradient, false);
+       return ChannelsLast{.readers = c ? 1u : 0u};
+     }},
+    {&op_def<ConvWeightGradient>,
+     [](const void* attributes, std::span<const Spec> in, std::span<const Spec> out) {
+       const auto c = known_convolution(attributes, in[0].shape, out[0].shape, in[0].dtype,
+                                        ConvolutionKind::weight_gradient, false);
+       return ChannelsLast{.readers = c ? 3u : 0u};
+     }}};
 
 /// Options as attributes, spread over the dimensions of an argument.
 ConvAttributes attributes_of(const ConvOptions& o, int spatial) {
@@ -441,6 +582,7 @@ ConvAttributes attributes_of(const ConvOptions& o, int spatial) {
 }  // namespace
 
 std::span<const OpDef* const> convolution_ops() { return table; }
+std::span<const ChannelsLastRow> convolutions_with_channels_last() { return orders; }
 
 Tensor conv(const Operand& x, const Operand& w, const Operand& bias, const ConvOptions& options) {
   return dispatch<Conv>(attributes_of(options, spatial_rank(x)), x, w, bias);

@@ -215,6 +215,52 @@ Tensors MaxPool::gradient(const Gradient& g, const Attributes& a) {
   return {dispatch<MaxPoolGradient>({}, Operand(g.dy()), Operand(indices), Operand(g.x().shape()))};
 }
 
+/// MaxPool's values where channels come last.
+struct MaxPoolChannelsLast {
+  static constexpr std::string_view name = "MaxPoolChannelsLast", domain = "ai.tandem";
+  using Attributes = MaxPool::Attributes;
+  static constexpr std::array<InputDef, 1> inputs{{{"X", types::floating}}};
+  static void infer(InferContext& c, const Attributes& a) {
+    c.output(c.dtype(0), with_channels_last(pooled_shape(c, a, with_channels_first(c.shape(0)))));
+  }
+  static void kernel(const KernelContext& k, const Attributes& a) {
+    const Windows w = pool_windows(a, with_channels_first(k.inputs[0].shape));
+    with_element(k.inputs[0].dtype, [&]<class T>(T) {
+      if constexpr (std::is_floating_point_v<Computed<T>>)
+        pool_channels_last<T>(
+            k, w, static_cast<Computed<T>>(MaxPool::lowest<T>()),
+            [](const T* const* taps, int count, int64_t channels, Computed<T>* y) {
+              if constexpr (std::is_same_v<T, float>) {
+                runtime::pooling_kernels().largest_of(taps, count, channels, y);
+              } else {
+                for (int t = 0; t < count; ++t)
+                  for (int64_t n = 0; n < channels; ++n) {
+                    const auto v = static_cast<Computed<T>>(taps[t][n]);
+                    y[n] = v > y[n] || std::isnan(v) ? v : y[n];
+                  }
+              }
+            },
+            [](int64_t, int64_t, int64_t, int64_t, Computed<T>*) {});
+    });
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    return {with_channels_last(dispatch_all<MaxPool>(a, Operand(with_channels_first(in[0])))[0])};
+  }
+  static Tensors gradient(const Gradient& g, const Attributes& a) {
+    Attributes rows = a;
+    rows.storage_order = 0;
+    const Tensor x = with_channels_first(g.x());
+    const Tensor indices = dispatch_all<MaxPool>(rows, Operand(x))[1];
+    return {with_channels_last(dispatch<MaxPoolGradient>({}, Operand(with_channels_first(g.dy())),
+                                                         Operand(indices), Operand(x.shape())))};
+  }
+  static std::vector<Sample> samples() {
+    std::vector<Sample> all = MaxPool::samples();
+    for (Sample& s : all) s.inputs[0] = with_channels_last(s.inputs[0]).contiguous();
+    return all;
+  }
+};
+
 // ---- MaxUnpool
 
 struct MaxUnpool {
@@ -309,11 +355,18 @@ struct MaxUnpool {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<MaxPool>, &op_def<MaxPoolGradient>, &op_def<MaxUnpool>};
+constexpr const OpDef* table[] = {&op_def<MaxPool>, &op_def<MaxPoolChannelsLast>, &op_def<MaxPoolGradient>,
+                                  &op_def<MaxUnpool>};
+
+constexpr ChannelsLastRow orders[] = {
+    {&op_def<MaxPool>, [](const void*, std::span<const Spec>, std::span<const Spec>) {
+       return ChannelsLast{.form = &op_def<MaxPoolChannelsLast>, .moves_input = true};
+     }}};
 
 }  // namespace
 
 std::span<const OpDef* const> max_pooling_ops() { return table; }
+std::span<const ChannelsLastRow> max_pools_with_channels_last() { return orders; }
 
 Tensor max_pool(const Operand& x, const Dims& kernel_shape, const PoolOptions& options) {
   return max_pool_indices(x, kernel_shape, options).values;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "ops/channels_last.h"
 #include "ops/families.h"
 
 namespace tandem {
@@ -10,17 +11,17 @@ namespace tandem {
 std::span<const OpDef* const> all_ops() {
   static const std::vector<const OpDef*> table = [] {
     std::vector<const OpDef*> all;
-    for (auto family : {activation_ops,    arg_ops,         binary_ops,    channel_normalization_ops,
-                        conversion_ops,    convolution_ops, copy_ops,      cumulative_ops,
-                        custom_ops,        deform_ops,      dimension_ops, dynamic_ops,
-                        effect_ops,        einsum_ops,      extreme_ops,   gather_ops,
-                        graph_ops,         grid_ops,        image_ops,     linalg_ops,
-                        logic_ops,         loss_ops,        matmul_ops,    max_pooling_ops,
-                        normalization_ops, pad_ops,         pooling_ops,   random_ops,
-                        recurrent_ops,     reduce_ops,      resize_ops,    scatter_ops,
-                        select_ops,        sequence_ops,    shape_ops,     slice_ops,
-                        softmax_ops,       suppression_ops, training_ops,  trigonometry_ops,
-                        unary_ops,         variable_ops})
+    for (auto family : {activation_ops,    arg_ops,           binary_ops,      channel_normalization_ops,
+                        channel_order_ops, conversion_ops,    convolution_ops, copy_ops,
+                        cumulative_ops,    custom_ops,        deform_ops,      dimension_ops,
+                        dynamic_ops,       effect_ops,        einsum_ops,      extreme_ops,
+                        gather_ops,        graph_ops,         grid_ops,        image_ops,
+                        linalg_ops,        logic_ops,         loss_ops,        matmul_ops,
+                        max_pooling_ops,   normalization_ops, pad_ops,         pooling_ops,
+                        random_ops,        recurrent_ops,     reduce_ops,      resize_ops,
+                        scatter_ops,       select_ops,        sequence_ops,    shape_ops,
+                        slice_ops,         softmax_ops,       suppression_ops, training_ops,
+                        trigonometry_ops,  unary_ops,         variable_ops})
       for (const OpDef* op : family()) all.push_back(op);
     std::sort(all.begin(), all.end(), [](const OpDef* a, const OpDef* b) { return a->name < b->name; });
     return all;

@@ -1,6 +1,9 @@
 #pragma once
 // What the pooling ops share: attributes, windows, and how planes are run over.
 
+#include <utility>
+
+#include "ops/channels_last.h"
 #include "ops/elements.h"
 #include "ops/windows.h"
 #include "runtime/columns.h"
@@ -78,6 +81,49 @@ void for_planes(const Shape& x, const runtime::Windows& w, Body body) {
   runtime::parallel_for(x[0] * x[1], std::max<int64_t>(1, 32 * 1024 / work), [&](int64_t begin, int64_t end) {
     for (int64_t plane = begin; plane < end; ++plane) body(plane);
   });
+}
+
+/// Windows over memory with channels last, all channels of a window at once: `initial` fills them,
+/// take(taps, count, channels, sums) takes some of the window's elements in, in order, and
+/// finish(z, y, x, channels, sums) comes last.
+template <class T, class Take, class Finish>
+void pool_channels_last(const KernelContext& k, const runtime::Windows& w, Computed<T> initial, Take take,
+                        Finish finish) {
+  constexpr bool is_narrow = !std::is_same_v<T, Computed<T>>;
+  const int64_t batch = k.inputs[0].shape[0], channels = k.inputs[0].shape.back();
+  const int64_t rows = w.output[0] * w.output[1], image = w.input_count() * channels;
+  const int64_t row_work = std::max<int64_t>(1, w.output[2] * w.kernel_count() * channels);
+  runtime::parallel_for(
+      batch * rows, std::max<int64_t>(1, 32 * 1024 / row_work), [&](int64_t begin, int64_t end) {
+        Tensor wide;
+        if constexpr (is_narrow) wide = detail::empty_tensor(DType::f32, {channels});
+        for (int64_t row = begin; row < end; ++row) {
+          const T* x = k.in<T>(0) + row / rows * image;
+          const int64_t z = row % rows / w.output[1], y = row % w.output[1];
+          for (int64_t column = 0; column < w.output[2]; ++column) {
+            T* to = k.out<T>(0) + (row * w.output[2] + column) * channels;
+            Computed<T>* sums;
+            if constexpr (is_narrow)
+              sums = detail::mutable_data<float>(wide);
+            else
+              sums = to;
+            std::fill_n(sums, channels, initial);
+            constexpr int most = 64;
+            const T* taps[most];
+            int count = 0;
+            for_each_tap(w, [&](int64_t i, int64_t j, int64_t l) {
+              const int64_t p = w.position(0, z, i), q = w.position(1, y, j), r = w.position(2, column, l);
+              if (p < 0 || p >= w.input[0] || q < 0 || q >= w.input[1] || r < 0 || r >= w.input[2]) return;
+              if (count == most) take(taps, std::exchange(count, 0), channels, sums);
+              taps[count++] = x + ((p * w.input[1] + q) * w.input[2] + r) * channels;
+            });
+            if (count > 0) take(taps, count, channels, sums);
+            finish(z, y, column, channels, sums);
+            if constexpr (is_narrow)
+              for (int64_t n = 0; n < channels; ++n) to[n] = T(sums[n]);
+          }
+        }
+      });
 }
 
 /// Samples for pooling: no two elements alike, so that maxima are unique.

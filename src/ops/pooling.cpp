@@ -353,6 +353,50 @@ Tensors AveragePool::gradient(const Gradient& g, const Attributes& a) {
   return {dispatch<AveragePoolGradient>(a, Operand(g.dy()), Operand(g.x().shape()))};
 }
 
+/// AveragePool where channels come last.
+struct AveragePoolChannelsLast {
+  static constexpr std::string_view name = "AveragePoolChannelsLast", domain = "ai.tandem";
+  using Attributes = AverageAttributes;
+  static constexpr std::array<InputDef, 1> inputs{{{"X", types::floating}}};
+  static void infer(InferContext& c, const Attributes& a) {
+    c.output(c.dtype(0), with_channels_last(pooled_shape(c, a, with_channels_first(c.shape(0)))));
+  }
+  static void kernel(const KernelContext& k, const Attributes& a) {
+    const Windows w = pool_windows(a, with_channels_first(k.inputs[0].shape));
+    with_floating(k.outputs[0].dtype, [&]<class T>(T) {
+      using C = Computed<T>;
+      pool_channels_last<T>(
+          k, w, C{},
+          [](const T* const* taps, int count, int64_t channels, C* sums) {
+            if constexpr (std::is_same_v<T, float>) {
+              runtime::pooling_kernels().add_all(taps, count, channels, sums);
+            } else {
+              for (int t = 0; t < count; ++t)
+                for (int64_t n = 0; n < channels; ++n) sums[n] += static_cast<C>(taps[t][n]);
+            }
+          },
+          [&](int64_t z, int64_t y, int64_t x, int64_t channels, C* sums) {
+            const int64_t elements =
+                counted(w, 0, z, a.divisor()) * counted(w, 1, y, a.divisor()) * counted(w, 2, x, a.divisor());
+            const auto count = static_cast<C>(std::max<int64_t>(1, elements));
+            for (int64_t n = 0; n < channels; ++n) sums[n] /= count;
+          });
+    });
+  }
+  static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
+    return {with_channels_last(dispatch<AveragePool>(a, Operand(with_channels_first(in[0]))))};
+  }
+  static Tensors gradient(const Gradient& g, const Attributes& a) {
+    return {with_channels_last(dispatch<AveragePoolGradient>(a, Operand(with_channels_first(g.dy())),
+                                                             Operand(with_channels_first(g.x()).shape())))};
+  }
+  static std::vector<Sample> samples() {
+    std::vector<Sample> all = AveragePool::samples();
+    for (Sample& s : all) s.inputs[0] = with_channels_last(s.inputs[0]).contiguous();
+    return all;
+  }
+};
+
 // ---- norms, and windows that cover everything
 
 /// f(x) in a precision that sums of powers need.
@@ -465,13 +509,19 @@ struct GlobalLpPool : Composite {
 };
 
 constexpr const OpDef* table[] = {
-    &op_def<SumPool>,       &op_def<AveragePool>,         &op_def<SumPoolGradient>,
-    &op_def<LpPool>,        &op_def<AveragePoolGradient>, &op_def<GlobalAveragePool>,
-    &op_def<GlobalMaxPool>, &op_def<GlobalLpPool>};
+    &op_def<SumPool>,           &op_def<AveragePool>,   &op_def<AveragePoolChannelsLast>,
+    &op_def<SumPoolGradient>,   &op_def<LpPool>,        &op_def<AveragePoolGradient>,
+    &op_def<GlobalAveragePool>, &op_def<GlobalMaxPool>, &op_def<GlobalLpPool>};
+
+constexpr ChannelsLastRow orders[] = {
+    {&op_def<AveragePool>, [](const void*, std::span<const Spec>, std::span<const Spec>) {
+       return ChannelsLast{.form = &op_def<AveragePoolChannelsLast>, .moves_input = true};
+     }}};
 
 }  // namespace
 
 std::span<const OpDef* const> pooling_ops() { return table; }
+std::span<const ChannelsLastRow> pools_with_channels_last() { return orders; }
 
 Tensor average_pool(const Operand& x, const Dims& kernel_shape, const PoolOptions& options) {
   auto a = attributes_for<AverageAttributes>(x, kernel_shape, options);

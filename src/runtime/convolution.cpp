@@ -2,7 +2,9 @@
 
 #include <cstdlib>
 
+#include "core/check.h"
 #include "core/tensor_impl.h"
+#include "kernel/program.h"
 #include "runtime/columns.h"
 #include "runtime/matmul.h"
 #include "runtime/onednn.h"
@@ -218,35 +220,136 @@ void by_dtype(const Convolution& c, const void* a, int64_t a_size, const void* b
   }
 }
 
+// ---- orders of channels
+
+void copy(const void* from, DType dtype, const Shape& shape, const Strides& strides, void* to) {
+  kernel::copy_strided({const_cast<void*>(from), dtype, shape, strides}, to);
+}
+
+/// An operand with channels first: itself, or a copy. `outer` times (channels, inner).
+class ChannelsFirst {
+ public:
+  ChannelsFirst(const Convolution& c, bool is_last, int64_t outer, int64_t channels, int64_t inner,
+                const void* from)
+      : memory_(c.dtype, is_last ? outer * channels * inner : 0), data_(from) {
+    if (!is_last) return;
+    move_channels(c.dtype, outer, channels, inner, false, from, memory_.get<void>());
+    data_ = memory_.get<void>();
+  }
+  const void* get() const { return data_; }
+
+ private:
+  Scratch memory_;
+  const void* data_;
+};
+
+ChannelsFirst first_x(const Convolution& c, ChannelOrder order, const void* x) {
+  return {c, order.x_last, c.batch, c.groups * c.in_channels, c.windows.input_count(), x};
+}
+ChannelsFirst first_y(const Convolution& c, ChannelOrder order, const void* y) {
+  return {c, order.y_last, c.batch, c.groups * c.out_channels, c.windows.output_count(), y};
+}
+/// Outputs stand last in (kernel..., in_channels, out_channels), in reverse order.
+class OutputsFirst {
+ public:
+  OutputsFirst(const Convolution& c, ChannelOrder order, const void* w)
+      : memory_(c.dtype, order.w_last ? Sizes(c).w : 0), data_(w) {
+    if (!order.w_last) return;
+    const int64_t inputs = c.in_channels, outputs = c.out_channels;
+    copy(w, c.dtype, {outputs, inputs, c.windows.kernel_count()}, {1, outputs, inputs * outputs},
+         memory_.get<void>());
+    data_ = memory_.get<void>();
+  }
+  const void* get() const { return data_; }
+
+ private:
+  Scratch memory_;
+  const void* data_;
+};
+
 }  // namespace
 
-void convolve(const Convolution& c, const void* x, const void* w, const void* bias, void* y) {
+void move_channels(DType dtype, int64_t batch, int64_t channels, int64_t inner, bool to_last,
+                   const void* from, void* to) {
+  const int64_t image = channels * inner, bytes = image * static_cast<int64_t>(size_of(dtype));
+  const Shape shape = to_last ? Shape{inner, channels} : Shape{channels, inner};
+  const Strides strides{1, shape[0]};
+  parallel_for(batch, std::max<int64_t>(1, 16 * 1024 / std::max<int64_t>(1, image)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t n = begin; n < end; ++n)
+                   copy(static_cast<const char*>(from) + n * bytes, dtype, shape, strides,
+                        static_cast<char*>(to) + n * bytes);
+               });
+}
+
+bool takes_any_order(const Convolution& c, ConvolutionKind kind, bool bias) {
+  return onednn::computes(c, kind, bias);
+}
+ChannelOrder preferred_order(const Convolution& c, bool bias) { return onednn::preferred_order(c, bias); }
+
+void convolve(const Convolution& c, const void* x, const void* w, const void* bias, void* y,
+              ChannelOrder order) {
   const Sizes size(c);
+  if (size.y == 0) return;
+  if (order != ChannelOrder()) {
+    if (c.dtype == DType::f32 &&
+        onednn::convolve(c, static_cast<const float*>(x), static_cast<const float*>(w),
+                         static_cast<const float*>(bias), static_cast<float*>(y), order))
+      return;
+    const ChannelsFirst own_x = first_x(c, order, x);
+    const OutputsFirst own_w(c, order, w);
+    const Scratch own_y(c.dtype, order.y_last ? size.y : 0);
+    void* result = order.y_last ? own_y.get<void>() : y;
+    convolve(c, own_x.get(), own_w.get(), bias, result);
+    if (order.y_last)
+      move_channels(c.dtype, c.batch, c.groups * c.out_channels, c.windows.output_count(), true, result, y);
+    return;
+  }
   by_dtype(c, x, size.x, w, size.w, bias, c.groups * c.out_channels, y, size.y,
            []<class T>(const Convolution& shape, const T* a, const T* b, const T* added, T* to) {
              if constexpr (std::is_same_v<T, float>)
-               if (onednn::convolve(shape, a, b, added, to)) return;
+               if (onednn::convolve(shape, a, b, added, to, {})) return;
              convolve_plain(shape, a, b, added, to);
            });
 }
 
-void convolve_transposed(const Convolution& c, const void* y, const void* w, const void* bias, void* x) {
+void convolve_transposed(const Convolution& c, const void* y, const void* w, const void* bias, void* x,
+                         ChannelOrder order) {
   const Sizes size(c);
+  if (order != ChannelOrder()) {
+    TD_ASSERT(!order.x_last);
+    if (c.dtype == DType::f32 && size.x > 0 && !bias &&
+        onednn::convolve_transposed(c, static_cast<const float*>(y), static_cast<const float*>(w),
+                                    static_cast<float*>(x), order))
+      return;
+    const ChannelsFirst own_y = first_y(c, order, y);
+    const OutputsFirst own_w(c, order, w);
+    return convolve_transposed(c, own_y.get(), own_w.get(), bias, x);
+  }
   by_dtype(c, y, size.y, w, size.w, bias, c.groups * c.in_channels, x, size.x,
            []<class T>(const Convolution& shape, const T* a, const T* b, const T* added, T* to) {
              if constexpr (std::is_same_v<T, float>)
-               if (onednn::convolve_transposed(shape, a, b, to)) return add_bias(shape, added, to);
+               if (onednn::convolve_transposed(shape, a, b, to, {})) return add_bias(shape, added, to);
              convolve_transposed_plain(shape, a, b, to);
              add_bias(shape, added, to);
            });
 }
 
-void correlate(const Convolution& c, const void* x, const void* y, void* w) {
+void correlate(const Convolution& c, const void* x, const void* y, void* w, ChannelOrder order) {
   const Sizes size(c);
+  if (order != ChannelOrder()) {
+    TD_ASSERT(!order.w_last);
+    if (c.dtype == DType::f32 && size.w > 0 &&
+        onednn::correlate(c, static_cast<const float*>(x), static_cast<const float*>(y),
+                          static_cast<float*>(w), order))
+      return;
+    const ChannelsFirst own_x = first_x(c, order, x), own_y = first_y(c, order, y);
+    return correlate(c, own_x.get(), own_y.get(), w);
+  }
   by_dtype(c, x, size.x, y, size.y, nullptr, 0, w, size.w,
            []<class T>(const Convolution& shape, const T* a, const T* b, const T*, T* to) {
              if constexpr (std::is_same_v<T, float>)
-               if (onednn::correlate(shape, a, b, to)) return;
+               if (onednn::correlate(shape, a, b, to, {})) return;
              correlate_plain(shape, a, b, to);
            });
 }

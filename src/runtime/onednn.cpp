@@ -137,6 +137,38 @@ dnnl_memory_desc_t dense(int rank, const dnnl_dims_t dims) {
   return desc;
 }
 
+/// Channels last in memory: (batch, channels, sizes...) laid out as (batch, sizes..., channels).
+dnnl_memory_desc_t channels_last(int rank, const dnnl_dims_t dims) {
+  dnnl_dims_t strides;
+  int64_t step = dims[1];
+  strides[1] = 1;
+  for (int i = rank - 1; i >= 2; --i) {
+    strides[i] = step;
+    step *= dims[i];
+  }
+  strides[0] = step;
+  dnnl_memory_desc_t desc;
+  expect_success(library().dnnl_memory_desc_init_by_strides(&desc, rank, dims, dnnl_f32, strides),
+                 "dnnl_memory_desc_init_by_strides");
+  return desc;
+}
+
+/// (outputs, inputs, sizes...) laid out as (sizes..., inputs, outputs).
+dnnl_memory_desc_t outputs_last(int rank, const dnnl_dims_t dims) {
+  dnnl_dims_t strides;
+  strides[0] = 1;
+  strides[1] = dims[0];
+  int64_t step = dims[0] * dims[1];
+  for (int i = rank - 1; i >= 2; --i) {
+    strides[i] = step;
+    step *= dims[i];
+  }
+  dnnl_memory_desc_t desc;
+  expect_success(library().dnnl_memory_desc_init_by_strides(&desc, rank, dims, dnnl_f32, strides),
+                 "dnnl_memory_desc_init_by_strides");
+  return desc;
+}
+
 /// The same sizes in whatever layout oneDNN likes best.
 dnnl_memory_desc_t any_layout(const dnnl_memory_desc_t& of) {
   dnnl_memory_desc_t desc = of;
@@ -146,12 +178,13 @@ dnnl_memory_desc_t any_layout(const dnnl_memory_desc_t& of) {
 
 // ---- one convolution of given sizes, on one thread
 
-enum class Direction { forward, input, weights };
+using Direction = ConvolutionKind;
 
 struct Key {
   Convolution convolution;
   Direction direction;
   bool bias;
+  ChannelOrder order;
   bool operator==(const Key&) const = default;
 };
 struct KeyHash {
@@ -159,8 +192,9 @@ struct KeyHash {
     uint64_t h = 1469598103934665603u;
     const auto mix = [&](int64_t v) { h = (h ^ static_cast<uint64_t>(v)) * 1099511628211u + (h >> 29); };
     const Convolution& c = k.convolution;
+    const int64_t flags = k.bias | k.order.x_last << 1 | k.order.w_last << 2 | k.order.y_last << 3;
     for (int64_t v :
-         {c.batch, c.groups, c.in_channels, c.out_channels, static_cast<int64_t>(k.direction) * 2 + k.bias})
+         {c.batch, c.groups, c.in_channels, c.out_channels, static_cast<int64_t>(k.direction) << 4 | flags})
       mix(v);
     for (int d = 0; d < max_spatial; ++d)
       for (int64_t v : {c.windows.input[d], c.windows.output[d], c.windows.kernel[d], c.windows.stride[d],
@@ -188,6 +222,14 @@ class Plan {
   Side& x() { return x_; }
   Side& w() { return w_; }
   Side& y() { return y_; }
+  /// Whether oneDNN itself has channels last.
+  ChannelOrder inner_order() const {
+    const auto is_last = [](const Side& side) {
+      const dnnl_memory_desc_t last = channels_last(side.plain.ndims, side.plain.dims);
+      return library().dnnl_memory_desc_equal(&side.blocked, &last) != 0;
+    };
+    return {.x_last = is_last(x_), .y_last = is_last(y_)};
+  }
 
   /// From our layout to oneDNN's; `scratch` holds the result, unless it is the same as the argument.
   void* to_blocked(Side& side, const float* from, Tensor& scratch) const {
@@ -256,6 +298,15 @@ class Plan {
 void Plan::prepare(Side& side, const PrimitiveDesc& desc, dnnl_query_t query, bool is_result) {
   const Library& l = library();
   side.blocked = *l.dnnl_primitive_desc_query_md(desc.get(), query, 0);
+  // One channel, or one element of each, is in either order.
+  bool is_single = query != dnnl_query_weights_md && query != dnnl_query_diff_weights_md;
+  for (int i = 2; is_single && side.plain.dims[1] != 1 && i < side.plain.ndims; ++i)
+    is_single = side.plain.dims[i] == 1;
+  if (is_single) {
+    side.plain = channels_last(side.plain.ndims, side.plain.dims);
+    if (!l.dnnl_memory_desc_equal(&side.plain, &side.blocked))
+      side.plain = dense(side.plain.ndims, side.plain.dims);
+  }
   side.blocked_bytes = l.dnnl_memory_desc_get_size(&side.blocked);
   side.blocked_memory = memory_of(side.blocked);
   side.plain_memory = memory_of(side.plain);
@@ -294,9 +345,10 @@ bool Plan::build(const Key& key) {
     if (before[i] < 0 || after[i] <= -w.stride[d]) return false;
     after[i] = std::max<int64_t>(0, after[i]);
   }
-  x_.plain = dense(2 + rank, x);
-  w_.plain = dense(w_rank, weights);
-  y_.plain = dense(2 + rank, y);
+  const ChannelOrder& order = key.order;
+  x_.plain = order.x_last ? channels_last(2 + rank, x) : dense(2 + rank, x);
+  w_.plain = order.w_last ? outputs_last(w_rank, weights) : dense(w_rank, weights);
+  y_.plain = order.y_last ? channels_last(2 + rank, y) : dense(2 + rank, y);
   const dnnl_memory_desc_t any_x = any_layout(x_.plain), any_w = any_layout(w_.plain),
                            any_y = any_layout(y_.plain);
   const dnnl_dims_t outputs = {c.groups * c.out_channels};
@@ -328,7 +380,7 @@ bool Plan::build(const Key& key) {
                                                             &any_x, &any_w, key.bias ? &bias : nullptr,
                                                             &any_y, strides, dilations, before, after);
       break;
-    case Direction::input:
+    case Direction::input_gradient:
       status = l.dnnl_dilated_convolution_backward_data_desc_init(&operation, algorithm, &any_x, &any_w,
                                                                   &any_y, strides, dilations, before, after);
       break;
@@ -346,7 +398,8 @@ bool Plan::build(const Key& key) {
     return false;
   if (const std::string_view info = name; info.starts_with("ref") || info.starts_with("gemm")) return false;
 
-  const bool forward = key.direction == Direction::forward, input = key.direction == Direction::input;
+  const bool forward = key.direction == Direction::forward,
+             input = key.direction == Direction::input_gradient;
   prepare(x_, desc, input ? dnnl_query_diff_src_md : dnnl_query_src_md, input);
   prepare(w_, desc, forward || input ? dnnl_query_weights_md : dnnl_query_diff_weights_md,
           !forward && !input);
@@ -370,9 +423,9 @@ Cache& cache() {
 }
 
 /// This thread's plan.
-Plan& plan(const Convolution& c, Direction direction, bool bias) {
+Plan& plan(const Convolution& c, Direction direction, bool bias, ChannelOrder order) {
   Cache& plans = cache();
-  const Key key{c, direction, bias};
+  const Key key{c, direction, bias, order};
   if (const auto found = plans.find(key); found != plans.end()) return found->second;
   constexpr size_t most = 512;
   if (plans.size() >= most) plans.clear();
@@ -406,9 +459,9 @@ struct Slices {
     return p;
   }
   /// The last slice may be smaller than the others.
-  bool are_supported(const Convolution& c, Direction direction, bool bias) const {
-    return plan(part(c, 0), direction, bias).is_supported() &&
-           plan(part(c, count - 1), direction, bias).is_supported();
+  bool are_supported(const Convolution& c, Direction direction, bool bias, ChannelOrder order) const {
+    return plan(part(c, 0), direction, bias, order).is_supported() &&
+           plan(part(c, count - 1), direction, bias, order).is_supported();
   }
 };
 
@@ -421,12 +474,12 @@ int64_t w_size(const Convolution& c) {
 /// Whether oneDNN is faster here than products of columns, as measured on a few dozen shapes.
 bool is_worthwhile(const Convolution& c, Direction direction) {
   if (c.dtype != DType::f32 || c.batch == 0 || w_size(c) == 0 || work(c) < least_work) return false;
-  if (direction != Direction::weights) {
+  if (direction != Direction::weight_gradient) {
     // Products need no columns for kernels of one element; and putting large weights into oneDNN's layout
     // must pay for itself.
     if (c.windows.kernel_count() == 1 || c.batch * c.windows.output_count() < 128) return false;
     // Of oneDNN's ways back to few channels none is quick.
-    if (direction == Direction::input && c.groups == 1 && c.in_channels < 8) return false;
+    if (direction == Direction::input_gradient && c.groups == 1 && c.in_channels < 8) return false;
   }
   return is_available();
 }
@@ -437,17 +490,18 @@ bool is_available() { return library().engine != nullptr; }
 
 int cached_primitives() { return static_cast<int>(cache().size()); }
 
-bool convolve(const Convolution& c, const float* x, const float* w, const float* bias, float* y) {
+bool convolve(const Convolution& c, const float* x, const float* w, const float* bias, float* y,
+              ChannelOrder order) {
   if (!is_worthwhile(c, Direction::forward)) return false;
   const Slices slices(c, 16);
-  if (!slices.are_supported(c, Direction::forward, bias != nullptr)) return false;
-  Plan& whole = plan(slices.part(c, 0), Direction::forward, bias != nullptr);
+  if (!slices.are_supported(c, Direction::forward, bias != nullptr, order)) return false;
+  Plan& whole = plan(slices.part(c, 0), Direction::forward, bias != nullptr, order);
   Tensor w_scratch;
   void* weights = whole.to_blocked(whole.w(), w, w_scratch);
   parallel_for(slices.count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Convolution part = slices.part(c, i);
-      Plan& own = plan(part, Direction::forward, bias != nullptr);
+      Plan& own = plan(part, Direction::forward, bias != nullptr, order);
       Tensor x_scratch, y_scratch, own_scratch;
       // Slices of equal size share the weights in oneDNN's layout.
       void* own_weights = weights;
@@ -462,17 +516,17 @@ bool convolve(const Convolution& c, const float* x, const float* w, const float*
   return true;
 }
 
-bool convolve_transposed(const Convolution& c, const float* y, const float* w, float* x) {
-  if (!is_worthwhile(c, Direction::input)) return false;
+bool convolve_transposed(const Convolution& c, const float* y, const float* w, float* x, ChannelOrder order) {
+  if (!is_worthwhile(c, Direction::input_gradient)) return false;
   const Slices slices(c, 16);
-  if (!slices.are_supported(c, Direction::input, false)) return false;
-  Plan& whole = plan(slices.part(c, 0), Direction::input, false);
+  if (!slices.are_supported(c, Direction::input_gradient, false, order)) return false;
+  Plan& whole = plan(slices.part(c, 0), Direction::input_gradient, false, order);
   Tensor w_scratch;
   void* weights = whole.to_blocked(whole.w(), w, w_scratch);
   parallel_for(slices.count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Convolution part = slices.part(c, i);
-      Plan& own = plan(part, Direction::input, false);
+      Plan& own = plan(part, Direction::input_gradient, false, order);
       Tensor x_scratch, y_scratch, own_scratch;
       void* own_weights = weights;
       if (part.batch != slices.size) own_weights = own.to_blocked(own.w(), w, own_scratch);
@@ -486,10 +540,10 @@ bool convolve_transposed(const Convolution& c, const float* y, const float* w, f
   return true;
 }
 
-bool correlate(const Convolution& c, const float* x, const float* y, float* w) {
-  if (!is_worthwhile(c, Direction::weights)) return false;
+bool correlate(const Convolution& c, const float* x, const float* y, float* w, ChannelOrder order) {
+  if (!is_worthwhile(c, Direction::weight_gradient)) return false;
   const Slices slices(c, 8);
-  if (!slices.are_supported(c, Direction::weights, false)) return false;
+  if (!slices.are_supported(c, Direction::weight_gradient, false, order)) return false;
   const int64_t size = w_size(c);
   // Each slice has sums of its own, which are added up in order.
   const Tensor sums =
@@ -498,7 +552,7 @@ bool correlate(const Convolution& c, const float* x, const float* y, float* w) {
   parallel_for(slices.count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const Convolution part = slices.part(c, i);
-      Plan& own = plan(part, Direction::weights, false);
+      Plan& own = plan(part, Direction::weight_gradient, false, order);
       Tensor x_scratch, y_scratch, w_scratch;
       void* left = own.to_blocked(own.x(), x + i * slices.size * x_size(c), x_scratch);
       void* right = own.to_blocked(own.y(), y + i * slices.size * y_size(c), y_scratch);
@@ -514,6 +568,16 @@ bool correlate(const Convolution& c, const float* x, const float* y, float* w) {
       for (int64_t k = begin; k < end; ++k) w[k] += parts[i * size + k];
   });
   return true;
+}
+
+bool computes(const Convolution& c, ConvolutionKind kind, bool bias) {
+  return is_worthwhile(c, kind) &&
+         Slices(c, kind == Direction::weight_gradient ? 8 : 16).are_supported(c, kind, bias, {});
+}
+
+ChannelOrder preferred_order(const Convolution& c, bool bias) {
+  if (!computes(c, Direction::forward, bias)) return {};
+  return plan(Slices(c, 16).part(c, 0), Direction::forward, bias, {}).inner_order();
 }
 
 }  // namespace tandem::runtime::onednn

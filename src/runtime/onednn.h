@@ -13,9 +13,12 @@ bool is_available();
 
 // As the functions of convolution.h. False, with nothing done, where the library is missing or has nothing
 // better than a plain loop for these sizes.
-bool convolve(const Convolution& c, const float* x, const float* w, const float* bias, float* y);
-bool convolve_transposed(const Convolution& c, const float* y, const float* w, float* x);
-bool correlate(const Convolution& c, const float* x, const float* y, float* w);
+bool convolve(const Convolution& c, const float* x, const float* w, const float* bias, float* y,
+              ChannelOrder order);
+bool convolve_transposed(const Convolution& c, const float* y, const float* w, float* x, ChannelOrder order);
+bool correlate(const Convolution& c, const float* x, const float* y, float* w, ChannelOrder order);
+bool computes(const Convolution& c, ConvolutionKind kind, bool bias);
+ChannelOrder preferred_order(const Convolution& c, bool bias);
 
 /// Memory allocations of ours are none in steady state; oneDNN makes a few a call. This many primitives are
 /// kept by the calling thread.

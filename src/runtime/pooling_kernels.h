@@ -19,6 +19,10 @@ struct PoolingKernels {
   void (*largest)(const PoolingTap* taps, int count, int32_t step, int32_t width, float* y, int32_t* at);
   /// y[n] becomes the sum of window n's elements, in order.
   void (*sum)(const PoolingTap* taps, int count, int32_t step, int32_t width, float* y);
+  /// y[n] becomes the largest of y[n] and taps[...][n], a NaN if there is one, for all n below `width`.
+  void (*largest_of)(const float* const* taps, int count, int64_t width, float* y);
+  /// y[n] += taps[0][n], then taps[1][n], and so on.
+  void (*add_all)(const float* const* taps, int count, int64_t width, float* y);
   /// x[n * step] += y[n]
   void (*add_back)(const float* y, int64_t step, int64_t count, float* x);
 };

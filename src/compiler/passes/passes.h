@@ -24,5 +24,7 @@ bool simplify_moves(Graph& graph);
 bool algebra(Graph& graph);
 /// The rows that may change bits.
 bool fast_math(Graph& graph);
+/// Lets channels stand last in memory between convolutions, where that saves moving them.
+bool keep_channels_last(Graph& graph);
 
 }  // namespace tandem::passes
