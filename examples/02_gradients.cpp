@@ -17,9 +17,10 @@ int main() {
     slope.assign_sub(0.02f * d_slope);
     offset.assign_sub(0.02f * d_offset);
   }
-  std::cout << "y = " << slope.value().item<float>() << " x + " << offset.value().item<float>() << '\n';
+  std::cout << "The points lie on y = " << slope.value().item<float>() << " x + "
+            << offset.value().item<float>() << '\n';
 
   // Derivatives of derivatives: d2(x^3)/dx2 = 6x.
   auto cube = [](const td::Tensor& t) { return t * t * t; };
-  std::cout << td::grad(td::grad(cube))(td::Tensor(2.f)) << '\n';
+  std::cout << "The second derivative of x^3 at 2: " << td::grad(td::grad(cube))(td::Tensor(2.f)) << '\n';
 }

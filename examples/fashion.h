@@ -82,8 +82,9 @@ inline int run(int argc, char** argv, const std::function<nn::Model(int64_t step
                                  {"examples", "50000"},
                                  {"json", ""}});
   const int64_t epochs = options.number("epochs");
-  const std::vector<std::string> modes =
-      options["modes"] == "both" ? std::vector<std::string>{"eager", "graph"} : std::vector{options["modes"]};
+  const std::vector<std::string> modes = options.word("modes", {"eager", "graph", "both"}) == "both"
+                                             ? std::vector<std::string>{"eager", "graph"}
+                                             : std::vector{options["modes"]};
   const Pictures pictures = load(options);
   constexpr int64_t batch_size = 64;
   const int64_t steps = (pictures.train_x.shape()[0] + batch_size - 1) / batch_size * epochs;

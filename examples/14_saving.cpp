@@ -1,5 +1,4 @@
-// Saving, resuming, shipping: training that survives being stopped, weights alone, and a model that leaves as
-// a file.
+// Saving, resuming, shipping: training that survives being stopped, and a model that leaves as a file.
 
 #include <tandem/tandem.h>
 
@@ -68,6 +67,7 @@ int main() {
                     : "others\n");
 
   // 4. Weights alone: a safetensors file with readable names.
+  std::cout << "\nThe file of weights holds\n";
   td::save_weights(resumed, folder / "weights.safetensors");
   for (const auto& [name, tensor] : td::load_weights((folder / "weights.safetensors").string()))
     std::cout << "  " << name << ' ' << tensor.shape() << '\n';
@@ -79,7 +79,8 @@ int main() {
   td::save(copy, (folder / "model.onnx").string(), td::spec({-1, 28, 28}));
   const td::LoadedModel shipped = td::load((folder / "model.onnx").string());
   const td::Tensor here = td::argmax(resumed.predict(batch), 1), there = td::argmax(shipped({batch})[0], 1);
-  std::cout << "here:  " << here << "\nthere: " << there << '\n';
+  std::cout << "\nThe digits that it sees in five pictures,\n  before:          " << here
+            << "\n  from its file:   " << there << '\n';
 
   std::filesystem::remove_all(folder);
   return history.step_losses == expected.step_losses ? 0 : 1;

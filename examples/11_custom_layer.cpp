@@ -57,7 +57,7 @@ int main() {
                  .loss = nn::SparseCategoricalCrossentropy({.from_logits = true}),
                  .metrics = {"accuracy"}});
   model.fit(points, which, {.batch_size = 50, .epochs = 30, .validation_split = 0.2, .verbose = 0});
-  std::cout << "on all points: " << model.evaluate(points, which) << '\n';
+  std::cout << "Which spiral a point belongs to, on all points: " << model.evaluate(points, which) << '\n';
 
   for (const auto& [name, variable] : model.named_parameters())
     if (name.ends_with("share"))

@@ -11,6 +11,7 @@
 
 #include <tandem/tandem.h>
 
+#include <cmath>
 #include <filesystem>
 #include <iostream>
 #include <string>
@@ -70,12 +71,14 @@ double accuracy_with(const nn::Layer& eyes) {
 int main() {
   td::random::seed(1);
   const std::string path = (std::filesystem::temp_directory_path() / "tandem_lesson_features.onnx").string();
+  std::cout << "Somebody trains a network on digits from 0 to 4, and ships what it sees in them:\n";
   ship_features(path);
   const Borrowed borrowed(path);
   std::filesystem::remove(path);
 
-  std::cout << "digits from 5 to 9, learned from some 50 pictures:\n"
-            << "  by a head on the pixels              " << 100 * accuracy_with(nn::Flatten()) << " %\n"
-            << "  by a head on the borrowed features   " << 100 * accuracy_with(nn::Layer(borrowed))
+  const auto percent = [](double share) { return std::round(share * 1000) / 10; };
+  std::cout << "\nDigits from 5 to 9, learned from some 50 pictures; right on others:\n"
+            << "  by a head on the pixels              " << percent(accuracy_with(nn::Flatten())) << " %\n"
+            << "  by a head on the borrowed features   " << percent(accuracy_with(nn::Layer(borrowed)))
             << " %\n";
 }

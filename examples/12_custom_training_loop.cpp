@@ -9,6 +9,7 @@
 #include <tandem/tandem.h>
 
 #include <chrono>
+#include <cmath>
 #include <iostream>
 
 namespace td = tandem;
@@ -61,7 +62,7 @@ int main() {
     const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - start;
     std::cout << (as_graph ? "as a graph: " : "eagerly:    ") << "mean absolute error "
               << errors.back().front() << " in the first epoch, " << errors.back().back() << " in the last, "
-              << took.count() << " ms\n";
+              << std::round(took.count()) << " ms\n";
   }
   const bool same = errors[0] == errors[1];
   std::cout << (same ? "The errors are the same, to the last bit.\n" : "The errors differ!\n");

@@ -2,7 +2,7 @@
 //
 // What to look at:
 //   - functions made of operations work in both modes and have gradients without further ado;
-//   - where the derived gradient is useless (rounding has none) or overflows, td::custom_gradient gives
+//   - where the derived gradient is useless (rounding has none) or overflows, td::custom_gradient has
 //   another;
 //   - td::check_gradients compares any gradient with differences.
 
@@ -54,7 +54,7 @@ int main() {
   const auto check =
       td::check_gradients([](const std::vector<td::Tensor>& a) { return stable_softplus(a[0]); },
                           {td::Tensor({-2., 0.5, 3.}, td::float64)});
-  std::cout << "checked against differences: off by " << check.largest_error << '\n';
+  std::cout << "Its gradient, checked against differences: off by " << check.largest_error << "\n\n";
 
   // Both modes, as for every function of tensors.
   td::compare_modes(td::function(stable_softplus), td::random::normal({1'000})).print();
@@ -71,7 +71,7 @@ int main() {
     optimizer.apply_gradients({tape.gradient(loss, w)}, {w});
     return loss;
   });
-  std::cout << "a network of signs: loss " << step().item<float>();
+  std::cout << "\nA network of signs: loss " << step().item<float>();
   for (int i = 0; i < 200; ++i) step();
   std::cout << " at first, " << step().item<float>() << " after 200 steps\n";
 }
