@@ -1,9 +1,7 @@
 // Behaviours of losses and metrics, by the items of docs/behaviours.md.
 
-#include "tandem/function.h"
-#include "tandem/nn/losses.h"
-#include "tandem/nn/metric.h"
-#include "tandem/ops.h"
+#include "tandem/nn.h"
+#include "tandem/tandem.h"
 #include "tests/support.h"
 
 namespace td = tandem;
@@ -35,6 +33,26 @@ TEST(Behaviour, T_21_AccuracyChoosesByShapes) {
         EXPECT_EQ(metric.value(), c.expected);
         EXPECT_EQ(metric.name(), name);
       }
+}
+
+TEST(Behaviour, T_24_LossesOfAClassStayWhatTheyAre) {
+  // As a loss among others, and in compile: name, reduction, weights.
+  const nn::Loss loss = nn::MeanSquaredError({.reduction = nn::Reduction::sum, .name = "own"});
+  EXPECT_EQ(loss.name(), "own");
+  EXPECT_EQ(loss.reduction(), nn::Reduction::sum);
+  EXPECT_EQ(loss.values(td::ones({4, 2}), td::zeros({4, 2})).shape(), td::Shape({4}));
+  for (const nn::Losses& losses :
+       {nn::Losses(nn::MeanSquaredError({.name = "own"})),
+        nn::Losses({nn::MeanSquaredError({.name = "own"}), nn::MeanAbsoluteError()})})
+    EXPECT_EQ(losses.list()[0].name(), "own");
+  for (const nn::Mode mode : {nn::Mode::eager, nn::Mode::graph}) {
+    const nn::Sequential model({nn::Input({1}), nn::Dense(1, {}, {.kernel_initializer = "ones"})});
+    model.set_mode(mode);
+    model.compile({.optimizer = nn::SGD(0.1), .loss = nn::MeanSquaredError()});
+    const nn::History history = model.fit(td::Tensor({{1.f}, {2.f}, {3.f}, {4.f}}), td::zeros({4, 1}),
+                                          {.sample_weight = td::Tensor({1.f, 0.f, 2.f, 1.f}), .verbose = 0});
+    EXPECT_EQ(history.step_losses, Floats{35 / 4.f});
+  }
 }
 
 TEST(Behaviour, T_24_ReductionsAndWeights) {

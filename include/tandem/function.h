@@ -185,7 +185,7 @@ class Function<R(Args...)> {
   /// Arguments taken apart: their tensors, and a key of everything static.
   struct Flat {
     explicit Flat(const Args&... arguments) {
-      StructureWriter writer{&tensors, &key};
+      [[maybe_unused]] StructureWriter writer{&tensors, &key};
       (Structure<Args>::write(arguments, writer), ...);
     }
     std::vector<Tensor> tensors;

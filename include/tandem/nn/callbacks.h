@@ -120,7 +120,8 @@ struct CSVLoggerOptions {
 };
 
 /// Writes the results of each epoch as a line of a CSV file, "NA" where there is none. The first epoch's
-/// results are the columns. Errors (io): a file that cannot be written.
+/// results are the columns. A line that cannot be written, as on a full disk, is left out with a warning.
+/// Errors (io): a file that cannot be opened.
 class CSVLogger : public Callback {
  public:
   explicit CSVLogger(std::string path, CSVLoggerOptions options = {});
@@ -129,9 +130,12 @@ class CSVLogger : public Callback {
   void on_train_end(Logs& logs) override;
 
  private:
+  void write(const std::string& lines, int64_t epoch);
+
   std::string path_;
   CSVLoggerOptions options_;
   std::ofstream file_;
+  std::uintmax_t size_ = 0;  ///< of the file, up to its last whole line
   std::vector<std::string> columns_;
   bool has_header_ = false;
 };
@@ -165,7 +169,8 @@ struct ModelCheckpointOptions {
 
 /// Saves the model while it trains. The path may name the epoch (from 1), the batch (from 1) and results:
 /// `nn::ModelCheckpoint("runs/{epoch:02d}-{val_loss:.3f}.safetensors")`. Folders are made.
-/// Errors: a path that names another result (which says which there are); a file that cannot be written.
+/// A file that cannot be written, as on a full disk, is a warning: training goes on, and the file of before
+/// stays. Errors: a path that names another result (which says which there are).
 class ModelCheckpoint : public Callback {
  public:
   explicit ModelCheckpoint(std::string path, ModelCheckpointOptions options = {});
@@ -179,6 +184,7 @@ class ModelCheckpoint : public Callback {
 
  private:
   void save(int64_t epoch, int64_t batch, const Logs& logs);
+  void write(const std::string& path) const;
 
   std::string path_;
   ModelCheckpointOptions options_;

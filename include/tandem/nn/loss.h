@@ -49,7 +49,7 @@ class Loss {
   Loss(const char* name, Location where = here()) : Loss(std::string(name), where) {}
   Loss(const std::string& name, Location where = here());
   template <class F>
-  requires(std::is_invocable_r_v<Tensor, F&, const Tensor&, const Tensor&>)
+  requires(std::is_invocable_r_v<Tensor, F&, const Tensor&, const Tensor&> && !std::is_base_of_v<Loss, F>)
       Loss(F function, LossOptions options = {})
       : Loss(Function(std::move(function)), std::move(options)) {}
   Loss(Function function, LossOptions options = {});

@@ -42,7 +42,8 @@ struct TensorBoardOptions {
 ///     model.fit(x, y, {.callbacks = {std::make_shared<nn::TensorBoard>(nn::TensorBoardOptions{.log_dir =
 ///     "runs/first", .update_freq = 100})}});
 ///
-/// then `tensorboard --logdir runs`.
+/// then `tensorboard --logdir runs`. Once a file cannot be written, as on a full disk, it says so and writes
+/// no more; training goes on. Errors (io): a file that cannot be made at the begin.
 class TensorBoard : public Callback {
  public:
   explicit TensorBoard(TensorBoardOptions options = {});
@@ -56,10 +57,14 @@ class TensorBoard : public Callback {
  private:
   /// Of "train" or "validation", made when first needed.
   const summary::Writer& writer(const std::string& run);
+  /// Calls `f`, which writes; not any more after it has failed.
+  template <class F>
+  void guarded(F f);
+  void write_epoch(int64_t epoch, const Logs& logs);
 
   TensorBoardOptions options_;
   std::map<std::string, summary::Writer> writers_;
-  bool graph_written_ = false;
+  bool graph_written_ = false, failed_ = false;
   int64_t batches_before_epoch_ = 0, batches_ = 0;
   double epoch_began_ = 0;
 };

@@ -1,6 +1,7 @@
 #include <fmt/args.h>
 
 #include <filesystem>
+#include <iostream>
 
 #include "core/check.h"
 #include "nn/callbacks/state.h"
@@ -51,10 +52,10 @@ void ModelCheckpoint::set_state(const Weights& state) {
 }
 
 void ModelCheckpoint::save(int64_t epoch, int64_t batch, const Logs& logs) {
+  std::optional<double> current = best_;
   if (options_.save_best_only) {
-    const std::optional<double> current = monitor_.find(logs, "ModelCheckpoint");
+    current = monitor_.find(logs, "ModelCheckpoint");
     if (!current || !monitor_.improves(*current, best_)) return;
-    best_ = current;
   }
   fmt::dynamic_format_arg_store<fmt::format_context> values;
   values.push_back(fmt::arg("epoch", epoch + 1));
@@ -70,6 +71,18 @@ void ModelCheckpoint::save(int64_t epoch, int64_t batch, const Logs& logs) {
   } catch (const fmt::format_error& e) {
     fail("the path \"{}\" of ModelCheckpoint cannot be filled in: {}; there are: {}", path_, e.what(), names);
   }
+  // A full disk is no reason to lose what was learned since the last file.
+  try {
+    write(path);
+    best_ = current;
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::io) throw;
+    std::cerr << "tandem: no checkpoint in epoch " << epoch + 1 << ": " << e.message()
+              << "; training goes on\n";
+  }
+}
+
+void ModelCheckpoint::write(const std::string& path) const {
   if (const auto folder = std::filesystem::path(path).parent_path(); !folder.empty()) {
     std::error_code error;
     std::filesystem::create_directories(folder, error);

@@ -1,6 +1,7 @@
 #include "tandem/nn/tensorboard.h"
 
 #include <chrono>
+#include <iostream>
 #include <string_view>
 
 #include "core/check.h"
@@ -44,7 +45,22 @@ const summary::Writer& TensorBoard::writer(const std::string& run) {
   return writers_.emplace(run, summary::Writer(options_.log_dir + '/' + run)).first->second;
 }
 
-void TensorBoard::on_train_begin(Logs&) { writer("train"); }
+template <class F>
+void TensorBoard::guarded(F f) {
+  if (failed_) return;
+  try {
+    f();
+  } catch (const Error& e) {
+    if (e.code() != ErrorCode::io) throw;
+    failed_ = true;
+    std::cerr << "tandem: no more curves for TensorBoard: " << e.message() << "; training goes on\n";
+  }
+}
+
+void TensorBoard::on_train_begin(Logs&) {
+  failed_ = false;
+  writer("train");
+}
 
 void TensorBoard::on_epoch_begin(int64_t, Logs&) {
   batches_before_epoch_ = batches_;
@@ -54,14 +70,20 @@ void TensorBoard::on_epoch_begin(int64_t, Logs&) {
 void TensorBoard::on_train_batch_end(int64_t batch, Logs& logs) {
   const int64_t before = batches_;
   batches_ = batches_before_epoch_ + batch + 1;  // a call may stand for several
-  if (options_.write_graph && !graph_written_ && model().trainer()->write_training_graph(writer("train")))
-    graph_written_ = true;
-  const int64_t every = options_.update_freq.batches();
-  if (every == 0 || before / every == batches_ / every) return;
-  for (const auto& [name, value] : logs.entries()) writer("train").scalar("batch_" + name, value, batches_);
+  guarded([&] {
+    if (options_.write_graph && !graph_written_ && model().trainer()->write_training_graph(writer("train")))
+      graph_written_ = true;
+    const int64_t every = options_.update_freq.batches();
+    if (every == 0 || before / every == batches_ / every) return;
+    for (const auto& [name, value] : logs.entries()) writer("train").scalar("batch_" + name, value, batches_);
+  });
 }
 
 void TensorBoard::on_epoch_end(int64_t epoch, Logs& logs) {
+  guarded([&] { write_epoch(epoch, logs); });
+}
+
+void TensorBoard::write_epoch(int64_t epoch, const Logs& logs) {
   for (const auto& [name, value] : logs.entries())
     if (name.starts_with(validation_prefix))
       writer("validation").scalar("epoch_" + name.substr(validation_prefix.size()), value, epoch);
@@ -83,12 +105,16 @@ void TensorBoard::on_test_end(Logs& logs) {
   const auto& optimizer = model().trainer()->compiled()->options().optimizer;
   if (!optimizer) return;
   const auto updates = optimizer->iterations().value().item<int64_t>();
-  for (const auto& [name, value] : logs.entries())
-    writer("validation").scalar("evaluation_" + name + "_vs_iterations", value, updates);
+  guarded([&] {
+    for (const auto& [name, value] : logs.entries())
+      writer("validation").scalar("evaluation_" + name + "_vs_iterations", value, updates);
+  });
 }
 
 void TensorBoard::on_train_end(Logs&) {
-  for (const auto& [run, writer] : writers_) writer.flush();
+  guarded([&] {
+    for (const auto& [run, writer] : writers_) writer.flush();
+  });
 }
 
 }  // namespace tandem::nn

@@ -143,7 +143,8 @@ Tensor Compiled::loss(const Model& model, const Batch& batch, const Nest& predic
   for (size_t i = 0; i < m.plans.size(); ++i) {
     const OutputPlan& plan = m.plans[i];
     if (!plan.loss.defined()) continue;
-    TD_CHECK(m.targets[i].defined(), "output {} has a loss and no targets", m.names.names[i]);
+    TD_CHECK(m.targets[i].defined(), "{} has a loss and no targets",
+             m.plans.size() == 1 ? "the output" : "output " + m.names.names[i]);
     Tensor value = plan.loss(m.outputs[i], m.targets[i], m.weights[i], mask_of(m.outputs[i]), where_);
     TD_CHECK(value.rank() == 0, "loss {} has no reduction; training needs a sum or a mean", plan.loss.name());
     const CallSite site(where_);

@@ -83,6 +83,17 @@ class Evaluation {
   Call call_;
 };
 
+/// Calls `f`, whose errors then say that they are about the validation data.
+template <class F>
+auto for_validation(F f) {
+  try {
+    return f();
+  } catch (Error& e) {
+    e.add_context("in the validation data");
+    throw;
+  }
+}
+
 /// What fit trains on, and what it evaluates after each epoch.
 struct FitData {
   std::unique_ptr<BatchSource> training, validation;
@@ -107,7 +118,9 @@ FitData open_fit(const TrainingData& given, const FitOptions& o) {
   const CutOptions cut{o.batch_size, o.shuffle};
   FitData result;
   if (o.validation_data.defined()) {
-    result.validation = o.validation_data.body()->open({validation_size, false});
+    result.validation = for_validation([&] {
+      return o.validation_data.body()->open({validation_size, false});
+    });
     result.training = data.body()->open(cut);
   } else if (o.validation_split > 0) {
     const Arrays* arrays = data.body()->arrays();
@@ -207,7 +220,7 @@ class Fit final : public RunningFit {
     reader_.end_epoch(epoch);
     if (validation_ && (epoch + 1) % options_.validation_freq == 0) {
       Display silent(0);
-      const Logs held = validation_->run(silent);
+      const Logs held = for_validation([&] { return validation_->run(silent); });
       for (const auto& [name, value] : held.entries()) logs.set("val_" + name, value);
     }
     epoch_done_ = true;
