@@ -6,6 +6,7 @@
 #include "nn/layer_call.h"
 #include "nn/loss.h"
 #include "nn/metric_bodies.h"
+#include "nn/names.h"
 #include "tandem/nn/losses.h"
 #include "tandem/ops.h"
 
@@ -227,8 +228,8 @@ RootMeanSquaredError::RootMeanSquaredError(std::string name)
 R2Score::R2Score(R2ScoreOptions options, Location where) : Metric(std::make_shared<R2Body>(options)) {
   detail::in_call("R2Score", where, [&] {
     const std::string& how = options.class_aggregation;
-    TD_CHECK(how.empty() || how == "uniform_average" || how == "variance_weighted_average",
-             "the aggregation \"{}\" is not known; known: uniform_average, variance_weighted_average", how);
+    if (!how.empty())
+      detail::index_of_choice("aggregation", how, {"uniform_average", "variance_weighted_average"});
     TD_CHECK(options.num_regressors >= 0, "{} regressors were given; expected 0 or more",
              options.num_regressors);
   });

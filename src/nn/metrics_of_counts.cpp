@@ -8,6 +8,7 @@
 #include "nn/layer_call.h"
 #include "nn/loss.h"
 #include "nn/metric_bodies.h"
+#include "nn/names.h"
 #include "tandem/nn/metrics.h"
 #include "tandem/ops.h"
 
@@ -18,6 +19,7 @@ namespace {
 using detail::aligned;
 using detail::BuiltinBody;
 using detail::full_weights;
+using detail::index_of_choice;
 using detail::quotient;
 
 /// Weighted numbers at each threshold; scalars where there is one.
@@ -240,8 +242,7 @@ class FBetaBody final : public BuiltinBody {
 Metric f_beta(const char* kind, FBetaScoreOptions o, Location where) {
   return detail::in_call(kind, where, [&] {
     TD_CHECK(o.beta > 0, "beta is {}; expected more than 0", o.beta);
-    TD_CHECK(o.average.empty() || o.average == "macro" || o.average == "micro" || o.average == "weighted",
-             "the average \"{}\" is not known; known: macro, micro, weighted", o.average);
+    if (!o.average.empty()) index_of_choice("average", o.average, {"macro", "micro", "weighted"});
     return Metric(std::make_shared<FBetaBody>(std::move(o)));
   });
 }
@@ -351,12 +352,8 @@ F1Score::F1Score(F1ScoreOptions o, Location where)
 
 AUC::AUC(AUCOptions o, Location where)
     : Metric(detail::in_call("AUC", where, [&] {
-        TD_CHECK(o.curve == "ROC" || o.curve == "PR", "the curve \"{}\" is not known; known: ROC, PR",
-                 o.curve);
-        TD_CHECK(o.summation_method == "interpolation" || o.summation_method == "minoring" ||
-                     o.summation_method == "majoring",
-                 "the summation method \"{}\" is not known; known: interpolation, minoring, majoring",
-                 o.summation_method);
+        const bool precision = index_of_choice("curve", o.curve, {"ROC", "PR"}) == 1;
+        index_of_choice("summation method", o.summation_method, {"interpolation", "minoring", "majoring"});
         TD_CHECK(!o.thresholds.empty() || o.num_thresholds > 1,
                  "{} thresholds were asked for; expected 2 or more", o.num_thresholds);
         check_thresholds(o.thresholds);
@@ -371,9 +368,7 @@ AUC::AUC(AUCOptions o, Location where)
         }
         return Metric(std::make_shared<ThresholdBody>(
             ThresholdOptions{.name = o.name, .thresholds = steps, .from_logits = o.from_logits},
-            [precision = o.curve == "PR", how = o.summation_method](const Counts& c) {
-              return area(c, precision, how);
-            }));
+            [precision, how = o.summation_method](const Counts& c) { return area(c, precision, how); }));
       })) {}
 
 PrecisionAtRecall::PrecisionAtRecall(double recall, AtOptions o, Location where)

@@ -1,7 +1,7 @@
 #pragma once
 // Looking things up by the names that Keras gives them.
 
-#include <span>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -27,6 +27,17 @@ const Row& find_named(const Row (&rows)[count], std::string_view what, std::stri
     allowed += (allowed.empty() ? "" : ", ") + std::string(row.name);
   }
   refuse_name(what, name, allowed, where);
+}
+
+/// Which of `names` an option's value is. Errors: none; `what` says which option, and all are listed.
+inline size_t index_of_choice(std::string_view what, std::string_view value,
+                              std::initializer_list<std::string_view> names) {
+  std::string allowed;
+  for (const std::string_view& name : names) {
+    if (name == value) return static_cast<size_t>(&name - names.begin());
+    allowed += (allowed.empty() ? "" : ", ") + std::string(name);
+  }
+  fail("the {} \"{}\" is not known; known: {}", what, value, allowed);
 }
 
 }  // namespace tandem::nn::detail

@@ -4,12 +4,11 @@
 
 #include <algorithm>
 
-#include "batches.h"
 #include "core/text_table.h"
 #include "demo.h"
 #include "inspect/ulp.h"
-#include "network.h"
 #include "story.h"
+#include "tandem/nn.h"
 #include "tandem/tandem.h"
 
 namespace tandem::cli {
@@ -33,18 +32,22 @@ std::vector<Tensor> run_all(const char* label, const std::vector<Tensor>& batche
 
 Act play_network(const data::Images& images) {
   heading(2, "A network: 28x28, flattened, three layers of 256 with relu, 10 with softmax");
-  const Pixels pixels(images.train_images);
-  const Network network({784, 256, 256, 256, 10}, 0);
-  const auto model = [&](Tensor x) { return softmax(network(x)); };
-  const auto graph = function(model, {.name = "mlp256x3_b100"});
+  random::seed(0);
+  const nn::Sequential model({nn::Input({28, 28}), nn::Flatten(), nn::Dense(256, "relu"),
+                              nn::Dense(256, "relu"), nn::Dense(256, "relu"), nn::Dense(10, "softmax")});
+  const auto scores = [&](Tensor x) { return model(x); };
+  const auto graph = function(scores, {.name = "mlp256x3_b100"});
 
   std::vector<Tensor> batches;
   const int64_t count = std::min(most_batches, images.train_images.shape()[0] / batch_size);
-  for (int64_t i = 0; i < count; ++i) batches.push_back(pixels.scaled(batch_size * i, batch_size));
+  for (int64_t i = 0; i < count; ++i) {
+    const Tensor pixels = images.train_images[{Index(batch_size * i, batch_size * (i + 1))}];
+    batches.push_back(cast(pixels, float32) / 255);
+  }
   paragraph(fmt::format(
       "{} batches of {} images run through it, batch by batch, first eagerly, then as a graph:", count,
       batch_size));
-  const std::vector<Tensor> eager_results = run_all("eager", batches, model);
+  const std::vector<Tensor> eager_results = run_all("eager", batches, scores);
   const std::vector<Tensor> graph_results = run_all("graph", batches, graph);
 
   int64_t distance = 0;

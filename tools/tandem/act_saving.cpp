@@ -9,7 +9,6 @@
 #include <cstdio>
 #include <filesystem>
 
-#include "batches.h"
 #include "core/check.h"
 #include "core/text_table.h"
 #include "demo.h"
@@ -17,6 +16,7 @@
 #include "inspect/ulp.h"
 #include "story.h"
 #include "tandem/data/npy.h"
+#include "tandem/nn.h"
 #include "tandem/tandem.h"
 
 namespace tandem::cli {
@@ -61,30 +61,27 @@ int run_again(std::vector<std::string> arguments) {
 
 }  // namespace
 
-Act play_saving(const data::Images& images, const Network& learned) {
+Act play_saving(const data::Images& images, const nn::Model& learned) {
   heading(4, "Saved, and run by who has never seen the code");
   const TemporaryFolder folder;
   const std::string model = folder.file("digits.onnx"), input = folder.file("images.npy"),
                     output = folder.file("scores.npy");
-  const auto classify = function([&](Tensor x) { return softmax(learned(x)); }, {.name = "digits"});
-
   paragraph(
       "What act 3 has learned leaves as a plain ONNX file, weights and all. Then this program starts itself "
       "anew: the new process gets the file and some images, and nothing else.");
   code(
-      "td::save(classify, \"digits.onnx\", td::spec({-1, 28, 28}), {.inputs = {\"images\"}, .outputs = "
-      "{\"scores\"}});\n"
+      "model.save(\"digits.onnx\");\n"
       "\n"
-      "$ tandem run digits.onnx --input images=images.npy --output scores=scores.npy");
-  save(classify, model, spec({-1, 28, 28}), {.inputs = {"images"}, .outputs = {"scores"}});
-  const Tensor x = Pixels(images.test_images, Pixels(images.train_images))
-                       .scaled(0, std::min(image_count, images.test_images.shape()[0]));
+      "$ tandem run digits.onnx --input images=images.npy --output output=scores.npy");
+  learned.save(model);
+  const Tensor x = images.test_images[{Index(0, std::min(image_count, images.test_images.shape()[0]))}];
   data::write_npy(input, x);
   const Stopwatch watch;
-  const int status = run_again({"run", model, "--input", "images=" + input, "--output", "scores=" + output});
+  const int status = run_again({"run", model, "--input", "images=" + input, "--output", "output=" + output});
   const double elapsed = watch.nanoseconds();
   TD_CHECK(status == 0, ErrorCode::io, "the other process failed with the exit code {}", status);
-  const int64_t distance = largest_ulp_distance(softmax(learned(x)), data::read_npy(output));
+  const int64_t distance =
+      largest_ulp_distance(learned.predict(x, {.batch_size = image_count}), data::read_npy(output));
   paragraph(fmt::format("The file has {}; the new process took {} from its start to its end.",
                         format_bytes(std::filesystem::file_size(model)), format_time(elapsed)));
 

@@ -4,8 +4,8 @@
 #include <string>
 
 #include "figures.h"
-#include "network.h"
 #include "tandem/data/idx.h"
+#include "tandem/nn/model.h"
 
 namespace tandem::cli {
 
@@ -28,11 +28,11 @@ Act play_square();
 /// Act 2: a network of four layers, on batches of images.
 Act play_network(const data::Images& images);
 /// Act 3: training, eagerly and as a graph, from the same weights. `learner` is the one that becomes a graph.
-Act play_training(const data::Images& images, const Network& learner);
+Act play_training(const data::Images& images, const nn::Sequential& learner);
 /// Act 4: what was learned is saved, and runs in a process that knows the file alone.
-Act play_saving(const data::Images& images, const Network& learned);
+Act play_saving(const data::Images& images, const nn::Model& learned);
 
-/// The network that act 3 trains: two of them begin equal.
-Network make_learner();
+/// The network that act 3 trains, on images of uint8: two of them begin equal.
+nn::Sequential make_learner(const data::Images& images);
 
 }  // namespace tandem::cli

@@ -37,6 +37,7 @@ class Monitor {
 
 }  // namespace detail
 
+/// What ends training early, and what then stays.
 struct EarlyStoppingOptions {
   std::string monitor = "val_loss";
   double min_delta = 0;  ///< smaller changes are none
@@ -73,6 +74,7 @@ class EarlyStopping : public Callback {
   std::vector<Tensor> best_weights_;
 };
 
+/// When the learning rate falls, and how far.
 struct ReduceLROnPlateauOptions {
   std::string monitor = "val_loss";
   double factor = 0.1;
@@ -114,6 +116,7 @@ class LearningRateScheduler : public Callback {
   Schedule schedule_;
 };
 
+/// How CSVLogger writes its file.
 struct CSVLoggerOptions {
   char separator = ',';
   bool append = false;  ///< go on in a file that exists
@@ -140,6 +143,7 @@ class CSVLogger : public Callback {
   bool has_header_ = false;
 };
 
+/// How a loss that is not finite ends training.
 struct TerminateOnNaNOptions {
   bool raise_error = false;  ///< an error that names the batch, rather than a quiet end
 };
@@ -155,6 +159,7 @@ class TerminateOnNaN : public Callback {
   TerminateOnNaNOptions options_;
 };
 
+/// What ModelCheckpoint saves, when, and how often.
 struct ModelCheckpointOptions {
   std::string monitor = "val_loss";
   bool save_best_only = false;

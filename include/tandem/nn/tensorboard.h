@@ -23,6 +23,7 @@ class UpdateFrequency {
   int64_t batches_ = 0;
 };
 
+/// What TensorBoard writes of a run, where and how often.
 struct TensorBoardOptions {
   /// Runs go into its folders "train" and "validation".
   std::string log_dir = "logs";

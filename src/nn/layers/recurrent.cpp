@@ -48,8 +48,8 @@ class RecurrentBody final : public LayerBody {
   void turn_around() { options_.go_backwards = !options_.go_backwards; }
   size_t state_count() const { return sizes_.size(); }
   void reset_state() {
-    const std::lock_guard<std::mutex> lock(kept_mutex_);
-    for (const Variable& v : kept_) v.assign(zeros(v.shape(), v.dtype()));
+    const std::lock_guard<std::mutex> lock(kept_.mutex);
+    for (const Variable& v : kept_.states) v.assign(zeros(v.shape(), v.dtype()));
   }
 
  private:
@@ -114,15 +114,15 @@ class RecurrentBody final : public LayerBody {
     if (!given.empty()) return given;
     Tensors states;
     if (options_.stateful) {
-      const std::lock_guard<std::mutex> lock(kept_mutex_);
+      const std::lock_guard<std::mutex> lock(kept_.mutex);
       for (size_t i = 0; i < sizes_.size(); ++i) {
         const Shape shape{x.dim(0, state.where), sizes_[i]};
-        if (i == kept_.size())
-          kept_.push_back(state.parameter("state_" + std::to_string(i), shape, "zeros",
-                                          {.trainable = false, .dtype = x.dtype()}, state.where));
-        TD_CHECK(kept_[i].shape() == shape, "the batch has {} examples; the states are those of {}", shape[0],
-                 kept_[i].shape()[0]);
-        states.push_back(kept_[i]);
+        if (i == kept_.states.size())
+          kept_.states.push_back(state.parameter("state_" + std::to_string(i), shape, "zeros",
+                                                 {.trainable = false, .dtype = x.dtype()}, state.where));
+        TD_CHECK(kept_.states[i].shape() == shape, "the batch has {} examples; the states are those of {}",
+                 shape[0], kept_.states[i].shape()[0]);
+        states.push_back(kept_.states[i]);
       }
       return states;
     }
@@ -200,20 +200,19 @@ class RecurrentBody final : public LayerBody {
       }
     }
     if (options_.stateful)
-      for (size_t i = 0; i < count; ++i) kept_[i].assign(last[i]);
+      for (size_t i = 0; i < count; ++i) kept_.states[i].assign(last[i]);
     Tensors results{output};
     if (options_.return_state) results.insert(results.end(), last.begin(), last.end());
     return results;
   }
 
   /// Variables that a clone makes anew.
-  struct Kept : std::vector<Variable> {
+  struct Kept {
+    std::vector<Variable> states;
+    std::mutex mutex;
+
     Kept() = default;
-    Kept(const Kept&) : std::vector<Variable>() {}
-  };
-  struct Mutex : std::mutex {
-    Mutex() = default;
-    Mutex(const Mutex&) {}
+    Kept(const Kept&) {}
   };
 
   Layer cell_;
@@ -221,7 +220,6 @@ class RecurrentBody final : public LayerBody {
   std::vector<int64_t> sizes_;
   detail::Once<bool> described_;
   Kept kept_;
-  Mutex kept_mutex_;
 };
 
 RecurrentBody& body_of(const Layer& layer) { return static_cast<RecurrentBody&>(*layer.body()); }

@@ -242,7 +242,7 @@ Tensor Trainer::forward(const Model& model, const Tensor& x, Location where) {
       is_new = true;
       forward_.emplace([layer = Layer(model), extras = has_extras_](const Tensor& input) {
         const MaskScope masks;
-        const Tensor y = layer.as_function()(input);
+        Tensor y = layer.as_function()(input);
         if (mask_of(y).defined() || !recorded_losses(*layer.state()).empty()) *extras = true;
         return y;
       });
