@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # usage: tools/lint/docs.sh BUILD-FOLDER
 # The documentation against the project: links lead somewhere, every command of ./run that is named
-# exists, whole programs compile and run, and docs/ops.md is what `tandem ops --markdown` prints.
+# exists, whole programs compile and run (what they write stays in the build), and docs/ops.md is what `tandem ops --markdown` prints.
 set -eu
 cd "$(dirname "$0")/../.."
-build=$1
+build=$(realpath "$1")
 folder=$build/docs
 mkdir -p "$folder"
 findings=$folder/findings
@@ -38,8 +38,8 @@ for page in $pages; do
       if (text ~ /int main\(/) { file = prefix "." begin ".cpp"; printf "%s", text > file; close(file); print file } }
     inside { text = text $0 "\n" }' "$page" >"$folder/programs"
   while read -r program; do
-    if ! g++ -std=c++20 -O1 -Iinclude "$program" -o "$program.out" -L"$build/lib" -Wl,-rpath,"$PWD/$build/lib" -ltandem \
-      >"$program.log" 2>&1 || ! "$program.out" >"$program.log" 2>&1; then
+    if ! g++ -std=c++20 -O1 -Iinclude "$program" -o "$program.out" -L"$build/lib" -Wl,-rpath,"$build/lib" -ltandem \
+      >"$program.log" 2>&1 || ! (cd "$folder" && "$program.out") >"$program.log" 2>&1; then
       cat "$program.log"
       find_wrong "$page: the program in line $(grep -oE '[0-9]+\.cpp$' <<<"$program" | cut -d. -f1) fails"
     fi
