@@ -6,6 +6,7 @@
 #include "ops/dispatch.h"
 #include "ops/elements.h"
 #include "ops/families.h"
+#include "ops/weighted_sums.h"
 #include "runtime/parallel.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/image.h"
@@ -204,25 +205,6 @@ struct Reading {
   }
 };
 
-template <class T>
-using Summed = std::conditional_t<(sizeof(T) > 2 && !std::is_same_v<T, float>), double, float>;
-
-template <class T>
-T rounded(Summed<T> v) {
-  if constexpr (std::is_same_v<T, bool>) {
-    return v != 0;
-  } else if constexpr (std::is_integral_v<T>) {
-    constexpr double low = static_cast<double>(std::numeric_limits<T>::lowest());
-    constexpr double high = static_cast<double>(std::numeric_limits<T>::max());
-    const double d = v;
-    return d <= low    ? std::numeric_limits<T>::lowest()
-           : d >= high ? std::numeric_limits<T>::max()
-                       : static_cast<T>(d);
-  } else {
-    return T(v);
-  }
-}
-
 void sample(const KernelContext& k, const GridAttributes& a, const Dims& orders) {
   const Shape &x = k.inputs[0].shape, &y = k.outputs[0].shape;
   const View& grid = k.inputs[1];
@@ -245,7 +227,7 @@ void sample(const KernelContext& k, const GridAttributes& a, const Dims& orders)
               Summed<T> sum = 0;
               for (int i = 0; i < r.count; ++i)
                 sum += static_cast<Summed<T>>(r.weight[i]) * static_cast<Summed<T>>(from[r.offset[i]]);
-              *to = rounded<T>(sum);
+              *to = from_sum<T>(sum);
             }
           });
         }

@@ -8,6 +8,7 @@
 #include "ops/families.h"
 #include "ops/resize_filter.h"
 #include "ops/samples.h"
+#include "ops/weighted_sums.h"
 #include "ops/windows.h"
 #include "runtime/parallel.h"
 #include "tandem/ops/creation.h"
@@ -151,27 +152,6 @@ SmallVector<ResizedAxis, max_rank> kernel_axes(const KernelContext& k, const Res
 }
 
 // ---- kernels
-
-/// What elements are summed up in: double for those that float cannot hold.
-template <class T>
-using Summed = std::conditional_t<(sizeof(T) > 2 && !std::is_same_v<T, float>), double, float>;
-
-template <class T>
-T from_sum(Summed<T> v) {
-  if constexpr (std::is_same_v<T, bool>) {
-    return v != 0;
-  } else if constexpr (std::is_integral_v<T>) {
-    constexpr double low = static_cast<double>(std::numeric_limits<T>::lowest());
-    constexpr double high = static_cast<double>(std::numeric_limits<T>::max());
-    const double d = v;
-    if (std::isnan(d)) return 0;
-    return d <= low    ? std::numeric_limits<T>::lowest()
-           : d >= high ? std::numeric_limits<T>::max()
-                       : static_cast<T>(d);
-  } else {
-    return T(v);
-  }
-}
 
 /// One axis of (outer, input, inner) filtered to (outer, output, inner).
 template <class C>
