@@ -1,5 +1,4 @@
-// Regress house prices from a table: CSV, missing values, categories, and a network that beats a straight
-// line.
+// Regress house prices from a table: CSV, missing values, categories; better than a straight line.
 //
 // Each row is a block of houses in California, and what a house there costs. What to look at:
 //   - read_csv finds the columns' types; what is missing gets a value, texts become the codes of categories;

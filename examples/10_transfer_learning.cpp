@@ -10,6 +10,7 @@
 // download.
 
 #include <tandem/tandem.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <filesystem>
@@ -70,7 +71,8 @@ double accuracy_with(const nn::Layer& eyes) {
 
 int main() {
   td::random::seed(1);
-  const std::string path = (std::filesystem::temp_directory_path() / "tandem_lesson_features.onnx").string();
+  const std::string name = "tandem_lesson_features_" + std::to_string(getpid()) + ".onnx";
+  const std::string path = (std::filesystem::temp_directory_path() / name).string();
   std::cout << "Somebody trains a network on digits from 0 to 4, and ships what it sees in them:\n";
   ship_features(path);
   const Borrowed borrowed(path);

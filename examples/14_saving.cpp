@@ -1,10 +1,12 @@
 // Saving, resuming, shipping: training that survives being stopped, and a model that leaves as a file.
 
 #include <tandem/tandem.h>
+#include <unistd.h>
 
 #include <filesystem>
 #include <iostream>
 #include <stdexcept>
+#include <string>
 
 namespace td = tandem;
 namespace nn = td::nn;
@@ -31,7 +33,8 @@ nn::Sequential make_model() {
 }  // namespace
 
 int main() {
-  const auto folder = std::filesystem::temp_directory_path() / "tandem_lesson_saving";
+  const auto folder =
+      std::filesystem::temp_directory_path() / ("tandem_lesson_saving_" + std::to_string(getpid()));
   std::filesystem::remove_all(folder);
   std::filesystem::create_directories(folder);
 
