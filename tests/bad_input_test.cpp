@@ -70,6 +70,9 @@ TEST_F(BadInput, LabelsOutsideTheClasses) {
                 "sparse_categorical_crossentropy: labels of dtype float32 are not class numbers; expected an "
                 "integer dtype");
     }
+    for (const char* loss : {"binary_crossentropy", "binary_focal_crossentropy"})
+      EXPECT_EQ(said(loss, td::Tensor({{0, 0, 1}, {0, 1, 0}, {1, 0, 2}, {0, 0, 0}})),
+                "class_labels: label 2 at position 8 is out of range for 2 classes; expected 0 to 1");
     EXPECT_EQ(said("categorical_crossentropy", td::zeros({4, 4})),
               "categorical_crossentropy: predictions of shape (4, 3) and targets of shape (4, 4) differ");
   });

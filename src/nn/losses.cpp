@@ -45,6 +45,11 @@ Tensor smoothed_binary(const Tensor& targets, double smoothing) {
   return smoothing == 0 ? targets : targets * (1 - smoothing) + smoothing / 2;
 }
 
+/// Targets of a loss between two classes. Integers are classes, so 0 or 1.
+Tensor checked_binary(const Tensor& targets) {
+  return targets.defined() && is_integer(targets.dtype()) ? class_labels(targets, 2) : targets;
+}
+
 Tensor binary_terms(const Tensor& p, const Tensor& t) {
   const Tensor probabilities = clipped(p);
   return -(t * log(probabilities) + (1 - t) * log(1 - probabilities));
@@ -103,7 +108,7 @@ Tensor categorical_crossentropy(const Tensor& predictions, const Tensor& targets
 Tensor binary_crossentropy(const Tensor& predictions, const Tensor& targets, bool from_logits,
                            double label_smoothing, int axis, Location where) {
   return at_line("binary_crossentropy", where, [&] {
-    const auto [p, given] = aligned(predictions, targets);
+    const auto [p, given] = aligned(predictions, checked_binary(targets));
     const Tensor t = smoothed_binary(given, label_smoothing);
     return mean_over(from_logits ? softplus(p) - p * t : binary_terms(p, t), axis);
   });
@@ -113,7 +118,7 @@ Tensor binary_focal_crossentropy(const Tensor& predictions, const Tensor& target
                                  double alpha, double gamma, bool from_logits, double label_smoothing,
                                  int axis, Location where) {
   return at_line("binary_focal_crossentropy", where, [&] {
-    const auto [given, hard] = aligned(predictions, targets);
+    const auto [given, hard] = aligned(predictions, checked_binary(targets));
     const Tensor p = from_logits ? sigmoid(given) : given, t = smoothed_binary(hard, label_smoothing);
     const Tensor right = t * p + (1 - t) * (1 - p);
     Tensor loss = pow(1 - right, gamma) * binary_terms(p, t);

@@ -35,7 +35,7 @@ Tensor categorical_crossentropy(const Tensor& predictions, const Tensor& targets
                                 double label_smoothing = 0, int axis = -1, Location where = here());
 
 /// Mean over `axis` of -(t log(p) + (1 - t) log(1 - p)), p limited to 1e-7 and 1 - 1e-7. Label smoothing s
-/// takes targets to (1 - s) * targets + s / 2.
+/// takes targets to (1 - s) * targets + s / 2. Errors: integer targets other than 0 and 1.
 Tensor binary_crossentropy(const Tensor& predictions, const Tensor& targets, bool from_logits = false,
                            double label_smoothing = 0, int axis = -1, Location where = here());
 
