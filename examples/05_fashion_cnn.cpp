@@ -1,7 +1,7 @@
 // Classify images with convolutions: they see edges and shapes wherever they are in the picture.
 //
-// The same data and the same training as lesson 04; only the model is another one, and better by some 2.5 of
-// a hundred. What to look at:
+// The same data and the same training as lesson 04; only the model is another one, and better by three in a
+// hundred. What to look at:
 //   - a picture is (height, width, channels); the grey ones get a channel of their own by Reshape;
 //   - each pooling halves the picture, so the next convolution sees twice as far;
 //   - dropout is at work in training only: fit and evaluate know which is which.
