@@ -164,6 +164,12 @@ const Sizes all_sizes[] = {
     {{9, 20, 300}, {40, 20, 5}, {.strides = {3}, .pads = {2}}},
     {{2, 6, 12, 13, 12}, {10, 6, 3, 3, 3}, {.pads = {1}}},
     {{0, 16, 20, 18}, {32, 16, 3, 3}, {.pads = {1}}},
+    // Single images that are cut.
+    {{1, 64, 40, 41}, {64, 64, 3, 3}, {.pads = {1}}},
+    {{1, 32, 61, 50}, {64, 32, 5, 3}, {.strides = {2, 1}, .pads = {2, 1}, .dilations = {3, 1}}},
+    {{1, 1, 90, 70}, {32, 1, 11, 11}, {.pads = {5}}},
+    {{1, 48, 900}, {96, 48, 7}, {.pads = {12}}},
+    {{1, 24, 9, 40, 30}, {32, 12, 2, 3, 3}, {.group = 2}},
 };
 
 // The same elements in other orders of memory, into all three convolutions.

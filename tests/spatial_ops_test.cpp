@@ -57,7 +57,11 @@ const Large large_ones[] = {
     {{4, 64, 30, 30}, {48, 64, 1, 1}, {}},
     {{1, 128, 7, 7}, {160, 128, 3, 3}, {.pads = {1}}},
     {{9, 20, 300}, {40, 20, 5}, {.strides = {3}, .pads = {2}}},
-    {{2, 6, 12, 13, 12}, {10, 6, 3, 3, 3}, {.pads = {1}}}};
+    {{2, 6, 12, 13, 12}, {10, 6, 3, 3, 3}, {.pads = {1}}},
+    // Single images, which are cut into rows; the first and last rows of the second are padding alone.
+    {{1, 48, 45, 40}, {64, 48, 3, 5}, {.strides = {2, 1}, .pads = {1, 2}}},
+    {{1, 64, 30, 1}, {64, 64, 5, 1}, {.pads = {40, 0}}},
+    {{1, 64, 900}, {64, 64, 3}, {.pads = {2}, .dilations = {2}}}};
 
 /// y, dx and dw of a large one, from the same numbers each time.
 std::vector<Tensor> all_three(const Large& c, td::DType dtype) {

@@ -124,17 +124,22 @@ Primitive primitive_of(const PrimitiveDesc& desc) {
 /// Our scratch memory for so many bytes, from the tensors' free lists.
 Tensor bytes(size_t count) { return detail::empty_tensor(DType::u8, {static_cast<int64_t>(count)}); }
 
-dnnl_memory_desc_t dense(int rank, const dnnl_dims_t dims) {
-  dnnl_dims_t strides;
-  int64_t step = 1;
-  for (int i = rank - 1; i >= 0; --i) {
-    strides[i] = step;
-    step *= dims[i];
-  }
+dnnl_memory_desc_t by_strides(int rank, const dnnl_dims_t dims, const dnnl_dims_t strides) {
   dnnl_memory_desc_t desc;
   expect_success(library().dnnl_memory_desc_init_by_strides(&desc, rank, dims, dnnl_f32, strides),
                  "dnnl_memory_desc_init_by_strides");
   return desc;
+}
+
+/// Row-major memory. Of `rows` rows in the first spatial dimension the tensor may be a part.
+dnnl_memory_desc_t dense(int rank, const dnnl_dims_t dims, int64_t rows = 0) {
+  dnnl_dims_t strides;
+  int64_t step = 1;
+  for (int i = rank - 1; i >= 0; --i) {
+    strides[i] = step;
+    step *= i == 2 && rows > 0 ? rows : dims[i];
+  }
+  return by_strides(rank, dims, strides);
 }
 
 /// Channels last in memory: (batch, channels, sizes...) laid out as (batch, sizes..., channels).
@@ -147,10 +152,7 @@ dnnl_memory_desc_t channels_last(int rank, const dnnl_dims_t dims) {
     step *= dims[i];
   }
   strides[0] = step;
-  dnnl_memory_desc_t desc;
-  expect_success(library().dnnl_memory_desc_init_by_strides(&desc, rank, dims, dnnl_f32, strides),
-                 "dnnl_memory_desc_init_by_strides");
-  return desc;
+  return by_strides(rank, dims, strides);
 }
 
 /// (outputs, inputs, sizes...) laid out as (sizes..., inputs, outputs).
@@ -163,10 +165,7 @@ dnnl_memory_desc_t outputs_last(int rank, const dnnl_dims_t dims) {
     strides[i] = step;
     step *= dims[i];
   }
-  dnnl_memory_desc_t desc;
-  expect_success(library().dnnl_memory_desc_init_by_strides(&desc, rank, dims, dnnl_f32, strides),
-                 "dnnl_memory_desc_init_by_strides");
-  return desc;
+  return by_strides(rank, dims, strides);
 }
 
 /// The same sizes in whatever layout oneDNN likes best.
@@ -185,6 +184,7 @@ struct Key {
   Direction direction;
   bool bias;
   ChannelOrder order;
+  int64_t x_rows = 0, y_rows = 0;  ///< of the image of which this is a part; 0: it is none
   bool operator==(const Key&) const = default;
 };
 struct KeyHash {
@@ -193,8 +193,8 @@ struct KeyHash {
     const auto mix = [&](int64_t v) { h = (h ^ static_cast<uint64_t>(v)) * 1099511628211u + (h >> 29); };
     const Convolution& c = k.convolution;
     const int64_t flags = k.bias | k.order.x_last << 1 | k.order.w_last << 2 | k.order.y_last << 3;
-    for (int64_t v :
-         {c.batch, c.groups, c.in_channels, c.out_channels, static_cast<int64_t>(k.direction) << 4 | flags})
+    for (int64_t v : {c.batch, c.groups, c.in_channels, c.out_channels,
+                      static_cast<int64_t>(k.direction) << 4 | flags, k.x_rows, k.y_rows})
       mix(v);
     for (int d = 0; d < max_spatial; ++d)
       for (int64_t v : {c.windows.input[d], c.windows.output[d], c.windows.kernel[d], c.windows.stride[d],
@@ -277,7 +277,7 @@ class Plan {
 
  private:
   bool build(const Key& key);
-  void prepare(Side& side, const PrimitiveDesc& desc, dnnl_query_t query, bool is_result);
+  void prepare(Side& side, const PrimitiveDesc& desc, dnnl_query_t query, bool is_result, bool is_part);
   static void move(Side& side, const Memory& source, void* from, const Memory& target, void* to) {
     const Library& l = library();
     expect_success(l.dnnl_memory_set_data_handle(source.get(), from), "dnnl_memory_set_data_handle");
@@ -295,11 +295,12 @@ class Plan {
   int x_argument_ = 0, w_argument_ = 0, y_argument_ = 0;
 };
 
-void Plan::prepare(Side& side, const PrimitiveDesc& desc, dnnl_query_t query, bool is_result) {
+void Plan::prepare(Side& side, const PrimitiveDesc& desc, dnnl_query_t query, bool is_result, bool is_part) {
   const Library& l = library();
   side.blocked = *l.dnnl_primitive_desc_query_md(desc.get(), query, 0);
   // One channel, or one element of each, is in either order.
-  bool is_single = query != dnnl_query_weights_md && query != dnnl_query_diff_weights_md;
+  bool is_single = query != dnnl_query_weights_md && query != dnnl_query_diff_weights_md &&
+                   (side.plain.dims[1] == 1 || !is_part);
   for (int i = 2; is_single && side.plain.dims[1] != 1 && i < side.plain.ndims; ++i)
     is_single = side.plain.dims[i] == 1;
   if (is_single) {
@@ -346,9 +347,9 @@ bool Plan::build(const Key& key) {
     after[i] = std::max<int64_t>(0, after[i]);
   }
   const ChannelOrder& order = key.order;
-  x_.plain = order.x_last ? channels_last(2 + rank, x) : dense(2 + rank, x);
+  x_.plain = order.x_last ? channels_last(2 + rank, x) : dense(2 + rank, x, key.x_rows);
   w_.plain = order.w_last ? outputs_last(w_rank, weights) : dense(w_rank, weights);
-  y_.plain = order.y_last ? channels_last(2 + rank, y) : dense(2 + rank, y);
+  y_.plain = order.y_last ? channels_last(2 + rank, y) : dense(2 + rank, y, key.y_rows);
   const dnnl_memory_desc_t any_x = any_layout(x_.plain), any_w = any_layout(w_.plain),
                            any_y = any_layout(y_.plain);
   const dnnl_dims_t outputs = {c.groups * c.out_channels};
@@ -400,10 +401,10 @@ bool Plan::build(const Key& key) {
 
   const bool forward = key.direction == Direction::forward,
              input = key.direction == Direction::input_gradient;
-  prepare(x_, desc, input ? dnnl_query_diff_src_md : dnnl_query_src_md, input);
-  prepare(w_, desc, forward || input ? dnnl_query_weights_md : dnnl_query_diff_weights_md,
-          !forward && !input);
-  prepare(y_, desc, forward ? dnnl_query_dst_md : dnnl_query_diff_dst_md, forward);
+  prepare(x_, desc, input ? dnnl_query_diff_src_md : dnnl_query_src_md, input, key.x_rows > 0);
+  prepare(w_, desc, forward || input ? dnnl_query_weights_md : dnnl_query_diff_weights_md, !forward && !input,
+          false);
+  prepare(y_, desc, forward ? dnnl_query_dst_md : dnnl_query_diff_dst_md, forward, key.y_rows > 0);
   x_argument_ = input ? DNNL_ARG_DIFF_SRC : DNNL_ARG_SRC;
   w_argument_ = forward || input ? DNNL_ARG_WEIGHTS : DNNL_ARG_DIFF_WEIGHTS;
   y_argument_ = forward ? DNNL_ARG_DST : DNNL_ARG_DIFF_DST;
@@ -423,13 +424,15 @@ Cache& cache() {
 }
 
 /// This thread's plan.
-Plan& plan(const Convolution& c, Direction direction, bool bias, ChannelOrder order) {
+Plan& plan(const Key& key) {
   Cache& plans = cache();
-  const Key key{c, direction, bias, order};
   if (const auto found = plans.find(key); found != plans.end()) return found->second;
   constexpr size_t most = 512;
   if (plans.size() >= most) plans.clear();
   return plans.try_emplace(key, key).first->second;
+}
+Plan& plan(const Convolution& c, Direction direction, bool bias, ChannelOrder order) {
+  return plan(Key{c, direction, bias, order});
 }
 
 // ---- slices
@@ -465,6 +468,59 @@ struct Slices {
   }
 };
 
+/// How a single image is cut: by its sizes alone, into rows of the result that are worth a call each.
+struct Rows {
+  int64_t count = 1;
+  explicit Rows(const Convolution& c) {
+    constexpr double part_work = 10e6;
+    constexpr int64_t most = 4, least_rows = 4;
+    if (c.batch != 1) return;
+    const int64_t worth = std::min(most, static_cast<int64_t>(work(c) / part_work));
+    count = std::max<int64_t>(1, std::min(worth, c.windows.output[first(c)] / least_rows));
+    for (int64_t i = 0; i < count; ++i)
+      if (inputs(c, i).begin >= inputs(c, i).end) count = 1;  // rows of padding alone
+  }
+  Key part(const Convolution& c, int64_t i, bool bias, ChannelOrder order) const {
+    Key key{c, Direction::forward, bias, order};
+    if (count == 1) return key;
+    const int d = first(c);
+    const Range in = inputs(c, i), out = outputs(c, i);
+    Windows& w = key.convolution.windows;
+    key.x_rows = w.input[d];
+    key.y_rows = w.output[d];
+    w.before[d] += in.begin - out.begin * w.stride[d];
+    w.after[d] = 0;
+    w.input[d] = in.end - in.begin;
+    w.output[d] = out.end - out.begin;
+    return key;
+  }
+  /// Where part i begins: elements of one channel of x and y.
+  int64_t x_begin(const Convolution& c, int64_t i) const {
+    return inputs(c, i).begin * (c.windows.input_count() / c.windows.input[first(c)]);
+  }
+  int64_t y_begin(const Convolution& c, int64_t i) const {
+    return outputs(c, i).begin * (c.windows.output_count() / c.windows.output[first(c)]);
+  }
+
+ private:
+  struct Range {
+    int64_t begin, end;
+  };
+  static int first(const Convolution& c) { return max_spatial - c.windows.rank; }
+  Range outputs(const Convolution& c, int64_t i) const {
+    const int64_t all = c.windows.output[first(c)];
+    return {all * i / count, all * (i + 1) / count};
+  }
+  /// The rows that the windows of part i see.
+  Range inputs(const Convolution& c, int64_t i) const {
+    const Windows& w = c.windows;
+    const int d = first(c);
+    const Range out = outputs(c, i);
+    return {std::max<int64_t>(0, w.position(d, out.begin, 0)),
+            std::min(w.input[d], w.position(d, out.end - 1, w.kernel[d] - 1) + 1)};
+  }
+};
+
 int64_t x_size(const Convolution& c) { return c.groups * c.in_channels * c.windows.input_count(); }
 int64_t y_size(const Convolution& c) { return c.groups * c.out_channels * c.windows.output_count(); }
 int64_t w_size(const Convolution& c) {
@@ -484,6 +540,38 @@ bool is_worthwhile(const Convolution& c, Direction direction) {
   return is_available();
 }
 
+bool are_supported(const Convolution& c, const Rows& rows, bool bias, ChannelOrder order) {
+  for (int64_t i = 0; i < rows.count; ++i)
+    if (!plan(rows.part(c, i, bias, order)).is_supported()) return false;
+  return true;
+}
+
+bool convolve_rows(const Convolution& c, const Rows& rows, const float* x, const float* w, const float* bias,
+                   float* y, ChannelOrder order) {
+  if (!are_supported(c, rows, bias != nullptr, order)) return false;
+  Plan& first = plan(rows.part(c, 0, bias != nullptr, order));
+  Tensor w_scratch;
+  void* weights = first.to_blocked(first.w(), w, w_scratch);
+  const dnnl_memory_desc_t shared = first.w().blocked;
+  parallel_for(rows.count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      Plan& own = plan(rows.part(c, i, bias != nullptr, order));
+      Tensor x_scratch, y_scratch, own_scratch;
+      void* own_weights = weights;
+      if (!library().dnnl_memory_desc_equal(&own.w().blocked, &shared))
+        own_weights = own.to_blocked(own.w(), w, own_scratch);
+      const int64_t x_step = order.x_last ? c.groups * c.in_channels : 1,
+                    y_step = order.y_last ? c.groups * c.out_channels : 1;
+      void* source = own.to_blocked(own.x(), x + rows.x_begin(c, i) * x_step, x_scratch);
+      float* to = y + rows.y_begin(c, i) * y_step;
+      void* target = Plan::place(own.y(), to, y_scratch);
+      own.run(source, own_weights, bias, target);
+      own.from_blocked(own.y(), target, to);
+    }
+  });
+  return true;
+}
+
 }  // namespace
 
 bool is_available() { return library().engine != nullptr; }
@@ -493,6 +581,7 @@ int cached_primitives() { return static_cast<int>(cache().size()); }
 bool convolve(const Convolution& c, const float* x, const float* w, const float* bias, float* y,
               ChannelOrder order) {
   if (!is_worthwhile(c, Direction::forward)) return false;
+  if (const Rows rows(c); rows.count > 1) return convolve_rows(c, rows, x, w, bias, y, order);
   const Slices slices(c, 16);
   if (!slices.are_supported(c, Direction::forward, bias != nullptr, order)) return false;
   Plan& whole = plan(slices.part(c, 0), Direction::forward, bias != nullptr, order);
@@ -571,12 +660,15 @@ bool correlate(const Convolution& c, const float* x, const float* y, float* w, C
 }
 
 bool computes(const Convolution& c, ConvolutionKind kind, bool bias) {
-  return is_worthwhile(c, kind) &&
-         Slices(c, kind == Direction::weight_gradient ? 8 : 16).are_supported(c, kind, bias, {});
+  if (!is_worthwhile(c, kind)) return false;
+  if (const Rows rows(c); kind == Direction::forward && rows.count > 1)
+    return are_supported(c, rows, bias, {});
+  return Slices(c, kind == Direction::weight_gradient ? 8 : 16).are_supported(c, kind, bias, {});
 }
 
 ChannelOrder preferred_order(const Convolution& c, bool bias) {
   if (!computes(c, Direction::forward, bias)) return {};
+  if (const Rows rows(c); rows.count > 1) return plan(rows.part(c, 0, bias, {})).inner_order();
   return plan(Slices(c, 16).part(c, 0), Direction::forward, bias, {}).inner_order();
 }
 
