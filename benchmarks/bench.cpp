@@ -18,6 +18,7 @@ int main(int argc, char** argv) try {
              torch != nullptr ? torch->description : "No libtorch: `./run bench --peers` installs it.");
   bench::use_one_thread_in_onednn();
   bench::small_rows(harness, torch);
+  bench::control_rows(harness);
   bench::network_rows(harness, torch);
   bench::convolution_rows(harness);
   bench::data_rows(harness);

@@ -7,6 +7,7 @@
 namespace tandem::bench {
 
 void small_rows(Harness& harness, const Peer* torch);
+void control_rows(Harness& harness);
 void convolution_rows(Harness& harness);
 void data_rows(Harness& harness);
 void loading_rows(Harness& harness);

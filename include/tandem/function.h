@@ -45,6 +45,9 @@ struct TraceInfo {
   Location where;      ///< the call that caused it
   int node_count = 0;  ///< after optimization
   int plan_count = 0;
+  /// Where shapes depend on data, the parts that are planned and the nodes between them that are not, as far
+  /// as calls have come; else 0.
+  int segment_count = 0, direct_count = 0;
   std::string graph;                         ///< the optimized graph as text
   std::vector<Variable> captured_variables;  ///< those that it reads or assigns, in that order
   double trace_us = 0, optimize_us = 0, plan_us = 0, first_run_us = 0;  ///< microseconds

@@ -1,56 +1,23 @@
 #include "compiler/compiled_graph.h"
 
-#include <algorithm>
 #include <chrono>
 
 namespace tandem {
 
 namespace {
 
-constexpr size_t plan_limit = 32;
-
-double microseconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
-}
-
-bool fits(const Plan& plan, std::span<const Tensor* const> inputs) {
-  for (size_t i = 0; i < inputs.size(); ++i)
-    if (!(plan.inputs()[i].shape == inputs[i]->shape())) return false;
-  return true;
+Graph optimized(Graph graph, PipelineOptions options, double& microseconds) {
+  const auto start = std::chrono::steady_clock::now();
+  options.for_plans = true;
+  optimize(graph, options);
+  microseconds = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - start).count();
+  return graph;
 }
 
 }  // namespace
 
-CompiledGraph::CompiledGraph(Graph graph, const PipelineOptions& options) : graph_(std::move(graph)) {
-  const auto start = std::chrono::steady_clock::now();
-  PipelineOptions here = options;
-  here.for_plans = true;
-  optimize(graph_, here);
-  optimize_us_ = microseconds_since(start);
-  one_shape_ = true;
-  for (int32_t id : graph_.inputs) one_shape_ = one_shape_ && graph_.node(id).outputs[0].shape.is_static();
-}
-
-CompiledGraph::~CompiledGraph() = default;
-
-std::shared_ptr<Plan> CompiledGraph::plan_for(std::span<const Tensor* const> inputs) {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  for (size_t i = plans_.size(); i-- > 0;)
-    if (fits(*plans_[i], inputs)) {
-      std::rotate(plans_.begin() + static_cast<ptrdiff_t>(i), plans_.begin() + static_cast<ptrdiff_t>(i) + 1,
-                  plans_.end());
-      return plans_.back();
-    }
-  const auto start = std::chrono::steady_clock::now();
-  std::vector<Spec> specs;
-  for (const Tensor* t : inputs) specs.push_back(t->spec());
-  auto plan = std::make_shared<Plan>(graph_, specs);
-  plan_us_ = plan_us_ + microseconds_since(start);
-  if (plans_.size() == plan_limit) plans_.erase(plans_.begin());
-  plans_.push_back(plan);
-  if (one_shape_) only_.store(plan.get(), std::memory_order_release);
-  return plan;
-}
+CompiledGraph::CompiledGraph(Graph graph, const PipelineOptions& options)
+    : whole_(optimized(std::move(graph), options, optimize_us_)) {}
 
 void CompiledGraph::run(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
   SmallVector<const Tensor*, 8> list;
@@ -59,30 +26,30 @@ void CompiledGraph::run(std::span<const Tensor> inputs, std::span<Tensor> output
 }
 
 void CompiledGraph::run(std::span<const Tensor* const> inputs, std::span<Tensor> outputs) {
-  if (Plan* only = only_.load(std::memory_order_acquire)) return only->run(inputs.data(), outputs);
-  if (!dynamic_.load(std::memory_order_acquire)) {
-    std::shared_ptr<Plan> plan;  // held for the run: the cache may drop it meanwhile
+  SegmentedGraph* segments = dynamic_.load(std::memory_order_acquire);
+  if (!segments) {
     try {
-      plan = plan_for(inputs);
+      return whole_.run(inputs, outputs);
     } catch (const DynamicShape&) {
-      dynamic_.store(true, std::memory_order_release);
+      segments = &make_segments();
     }
-    if (plan) return plan->run(inputs.data(), outputs);
   }
-  std::vector<Tensor> arguments;
-  for (const Tensor* t : inputs) arguments.push_back(*t);
-  std::vector<Tensor> results = interpret(graph_, arguments);
-  std::move(results.begin(), results.end(), outputs.begin());
+  segments->run(inputs, outputs);
 }
 
-int CompiledGraph::plan_count() const {
+SegmentedGraph& CompiledGraph::make_segments() {
   const std::lock_guard<std::mutex> lock(mutex_);
-  return static_cast<int>(plans_.size());
+  if (!segments_) segments_ = std::make_unique<SegmentedGraph>(graph());
+  dynamic_.store(segments_.get(), std::memory_order_release);
+  return *segments_;
 }
 
-int64_t CompiledGraph::peak_bytes() const {
-  const std::lock_guard<std::mutex> lock(mutex_);
-  return plans_.empty() ? -1 : plans_.back()->arena_bytes() + plans_.back()->tensor_bytes();
-}
+int CompiledGraph::plan_count() const { return segments() ? segments()->plan_count() : whole_.plan_count(); }
+
+int CompiledGraph::segment_count() const { return segments() ? segments()->segment_count() : 0; }
+
+int CompiledGraph::direct_count() const { return segments() ? segments()->direct_count() : 0; }
+
+double CompiledGraph::plan_us() const { return whole_.plan_us() + (segments() ? segments()->plan_us() : 0); }
 
 }  // namespace tandem

@@ -6,38 +6,41 @@
 #include <mutex>
 
 #include "compiler/pass.h"
-#include "compiler/plan.h"
+#include "compiler/plan_cache.h"
+#include "compiler/segments.h"
 
 namespace tandem {
 
-/// Runs a graph on tensors of any shapes that fit it: a plan for each set of shapes, the latest 32 kept.
-/// Graphs whose shapes depend on data run node by node.
+/// Runs a graph on tensors of any shapes that fit it: a plan for each set of shapes. Where shapes depend on
+/// data, the graph runs in segments.
 class CompiledGraph {
  public:
   CompiledGraph(Graph graph, const PipelineOptions& options);
-  ~CompiledGraph();
 
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs);
   void run(std::span<const Tensor* const> inputs, std::span<Tensor> outputs);
-  const Graph& graph() const { return graph_; }
-  int output_count() const { return static_cast<int>(graph_.outputs.size()); }
+  const Graph& graph() const { return whole_.graph(); }
+  int output_count() const { return static_cast<int>(graph().outputs.size()); }
+  /// Of all segments, where there are any.
   int plan_count() const;
-  /// Of the plan used last; -1 when there is none.
-  int64_t peak_bytes() const;
+  /// Where shapes depend on data: parts that are planned, and nodes between them, as far as runs have come.
+  /// Else 0.
+  int segment_count() const;
+  int direct_count() const;
+  /// Of the plan used last; -1 when there is none, or segments.
+  int64_t peak_bytes() const { return whole_.peak_bytes(); }
   double optimize_us() const { return optimize_us_; }
-  double plan_us() const { return plan_us_.load(); }
+  double plan_us() const;
 
  private:
-  std::shared_ptr<Plan> plan_for(std::span<const Tensor* const> inputs);
+  const SegmentedGraph* segments() const { return dynamic_.load(std::memory_order_acquire); }
+  SegmentedGraph& make_segments();
 
-  Graph graph_;
-  std::atomic<bool> dynamic_{false};
-  bool one_shape_ = false;  // no symbolic sizes: there is one plan only
-  std::atomic<Plan*> only_{nullptr};
-  mutable std::mutex mutex_;
-  std::vector<std::shared_ptr<Plan>> plans_;  // the latest last
   double optimize_us_ = 0;
-  std::atomic<double> plan_us_{0};
+  PlanCache whole_;
+  std::atomic<SegmentedGraph*> dynamic_{nullptr};
+  std::mutex mutex_;
+  std::unique_ptr<SegmentedGraph> segments_;
 };
 
 }  // namespace tandem

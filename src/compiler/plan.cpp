@@ -14,17 +14,11 @@ using detail::TensorImpl;
 using kernel::View;
 
 /// Builds a Plan: shapes, then places, then steps.
-class PlanBuilder final : public KnownValues {
+class PlanBuilder {
  public:
-  explicit PlanBuilder(Plan& plan) : plan_(plan), graph_(plan.graph_) {}
+  explicit PlanBuilder(Plan& plan) : plan_(plan), graph_(plan.graph_), inference_(plan.graph_) {}
 
   void build();
-
-  Tensor known_value(const TensorImpl* tensor) override {
-    if (tensor->kind != TensorImpl::Kind::symbolic) return Tensor::share(const_cast<TensorImpl*>(tensor));
-    return known_[static_cast<size_t>(tensor->value_id)];
-  }
-  int64_t fresh_symbol() override { throw DynamicShape(); }
 
  private:
   using Place = Plan::Place;
@@ -32,18 +26,16 @@ class PlanBuilder final : public KnownValues {
 
   // What planning knows of one node.
   struct Planned {
-    SmallVector<Tensor, 1> values;  // shapes only
     SmallVector<Place, 1> places;
     bool folded = false;  // its value is known: no step
   };
 
   int value_id(ValueRef v) const { return first_value_[static_cast<size_t>(v.node)] + v.output; }
   const Shape& shape(ValueRef v) const { return value(v).shape(); }
-  const Tensor& value(ValueRef v) const { return planned_[static_cast<size_t>(v.node)].values[v.output]; }
+  const Tensor& value(ValueRef v) const { return inference_.value(v); }
   Place& place(ValueRef v) { return planned_[static_cast<size_t>(v.node)].places[v.output]; }
 
   void infer_node(int32_t id);
-  bool fold(const Node& node, std::span<const Operand* const> operands, int32_t id);
   void find_needed_tensors();
   void place_node(int32_t id);
   void place_view(int32_t id);
@@ -68,14 +60,14 @@ class PlanBuilder final : public KnownValues {
   bool can_defer(int32_t id) const;
   void place_fused(int32_t id);
   void emit_deferred(int32_t id);
-  void find_assigned_variables();
   void find_results();
 
   Plan& plan_;
   Graph& graph_;
+  SizedInference inference_;
   std::vector<Planned> planned_;
   std::vector<int> first_value_;
-  std::vector<Tensor> known_;
+  int values_ = 0;
   std::vector<bool> needs_tensor_;  // by value id: the root must be a tensor of its own
   /// Element-wise ops whose only user is element-wise on the same shape wait for it: one loop serves both.
   struct Deferred {
@@ -109,77 +101,20 @@ bool is_view_op(const Node& n) { return n.op->view != nullptr; }
 void PlanBuilder::infer_node(int32_t id) {
   Node& n = graph_.node(id);
   Planned& p = planned_[static_cast<size_t>(id)];
-  if (n.op->has(dynamic_shape)) throw DynamicShape();
-  std::vector<Operand> operands;
-  std::vector<const Operand*> list;
-  for (ValueRef v : n.inputs) {
-    Tensor t;
-    if (v.present()) {
-      const Tensor& known = known_[static_cast<size_t>(value_id(v))];
-      t = known.defined() ? known : value(v);
-    }
-    operands.emplace_back(t, n.where);
-  }
-  for (const Operand& o : operands) list.push_back(&o);
-  SmallVector<Argument, 8> arguments;
-  try {
-    resolve(*n.op, list, arguments);
-    InferContext context(*n.op, arguments, this);
-    infer(context, n.attributes.get());
-    int k = 0;
-    for (const Spec& s : context.outputs()) {
-      if (!s.shape.is_static()) throw DynamicShape();
-      n.outputs[k] = s;
-      p.values.push_back(Tensor::adopt(
-          detail::make_symbolic(s, this, 0, first_value_[static_cast<size_t>(id)] + k, n.name, n.where)));
-      ++k;
-    }
-  } catch (Error& e) {
-    e.set_origin(n.op->display_name(), n.where);
-    throw;
-  }
-  if (!fold(n, list, id)) p.places.resize(p.values.size());
-}
-
-// Small integer values that follow from shapes are computed now: they are other ops' parameters.
-bool PlanBuilder::fold(const Node& n, std::span<const Operand* const> list, int32_t id) {
-  Planned& p = planned_[static_cast<size_t>(id)];
-  const auto first = static_cast<size_t>(first_value_[static_cast<size_t>(id)]);
-  if (n.op->has(is_constant)) {
-    known_[first] = n.attributes.as<ConstantAttributes>().value;
-  } else {
-    if (!is_pure(n) || p.values.size() != 1 || is_floating(p.values[0].dtype()) || p.values[0].size() > 64)
-      return false;
-    Tensors outputs;
-    if (n.op->has(shape_only)) {
-      const TensorImpl& in = *list[0]->tensor_impl();
-      outputs.push_back(detail::empty_tensor(p.values[0].dtype(), p.values[0].shape()));
-      const View from{nullptr, in.dtype, in.shape, contiguous_strides(in.shape)};
-      const View to{outputs[0].impl()->data, outputs[0].dtype(), outputs[0].shape(),
-                    outputs[0].impl()->strides};
-      n.op->kernel({{&from, 1}, {&to, 1}}, n.attributes.get());
-    } else {
-      for (const Operand* o : list)
-        if (o->is_tensor() && o->tensor_impl()->kind == TensorImpl::Kind::symbolic) return false;
-      try {
-        evaluate(*n.op, n.attributes.get(), list, n.where, outputs);
-      } catch (const Error&) {
-        return false;  // it fails when it runs
-      }
-    }
-    known_[first] = outputs[0].contiguous();
-  }
+  if (!n.op->has(is_input)) inference_.infer(id);
+  for (int k = 0; k < n.outputs.size(); ++k) n.outputs[k] = value({id, k}).spec();
+  p.places.resize(n.outputs.size());
+  if (n.op->has(is_input) || n.outputs.size() != 1) return;
+  const Tensor& known = inference_.known({id, 0});
+  if (!known.defined()) return;
   p.folded = true;
-  p.places.resize(1);
-  const Tensor& v = known_[first];
   p.places[0].kind = Place::Kind::constant;
-  p.places[0].view = {nullptr, v.dtype(), v.shape(), contiguous_strides(v.shape())};
-  return true;
+  p.places[0].view = {nullptr, known.dtype(), known.shape(), contiguous_strides(known.shape())};
 }
 
 // Values that outlive the run, or that ops take as whole tensors, cannot lie in the arena.
 void PlanBuilder::find_needed_tensors() {
-  needs_tensor_.assign(known_.size(), false);
+  needs_tensor_.assign(static_cast<size_t>(values_), false);
   for (ValueRef v : graph_.outputs)
     if (v.present()) needs_tensor_[static_cast<size_t>(value_id(v))] = true;
   for (auto id = static_cast<int32_t>(graph_.nodes.size()) - 1; id >= 0; --id) {
@@ -205,13 +140,13 @@ void PlanBuilder::place_node(int32_t id) {
   const Node& n = graph_.node(id);
   Planned& p = planned_[static_cast<size_t>(id)];
   if (p.folded) {
-    p.places[0].slot = constant_slot(known_[static_cast<size_t>(value_id({id, 0}))]);
+    p.places[0].slot = constant_slot(inference_.known({id, 0}));
     return;
   }
   if (is_view_op(n)) return place_view(id);
   if (can_fuse(id)) return place_fused(id);
   for (int k = 0; k < p.places.size(); ++k) {
-    const Spec spec = p.values[k].spec();
+    const Spec spec = value({id, k}).spec();
     Place& place = p.places[k];
     if (n.op->has(is_input) || n.op->run_tensors) {
       // Whoever runs fills the slot.
@@ -251,14 +186,11 @@ void PlanBuilder::place_view(int32_t id) {
   const Node& n = graph_.node(id);
   std::vector<Operand> operands;
   std::vector<const Operand*> list;
-  for (ValueRef v : n.inputs) {
-    const Tensor& known = v.present() ? known_[static_cast<size_t>(value_id(v))] : known_[0];
-    operands.emplace_back(!v.present() ? Tensor() : known.defined() ? known : value(v), n.where);
-  }
+  for (ValueRef v : n.inputs) operands.emplace_back(inference_.operand(v), n.where);
   for (const Operand& o : operands) list.push_back(&o);
   SmallVector<Argument, 8> arguments;
   resolve(*n.op, list, arguments);
-  InferContext context(*n.op, arguments, this);
+  InferContext context(*n.op, arguments, &inference_);
   infer(context, n.attributes.get());
   Place from = place(n.inputs[0]);
   for (int k = 0; k < n.outputs.size(); ++k) {
@@ -315,8 +247,8 @@ Plan::Place PlanBuilder::contiguous_copy(const Place& from, bool as_tensor) {
   const Spec spec{from.view.dtype, from.view.shape, {}};
   const Place to = new_place(spec, as_tensor);
   Step step{Step::Kind::kernel};
-  add_executable(step, contiguous_op(), {}, InferContext(contiguous_op(), {}, this), {&from, 1}, {&to, 1},
-                 {&spec, 1});
+  add_executable(step, contiguous_op(), {}, InferContext(contiguous_op(), {}, &inference_), {&from, 1},
+                 {&to, 1}, {&spec, 1});
   plan_.steps_.push_back(std::move(step));
   return to;
 }
@@ -457,8 +389,7 @@ void PlanBuilder::make_step(int32_t id) {
   SmallVector<const Operand*, 8> list;
   SmallVector<Place, 8> inputs;
   for (ValueRef v : n.inputs) {
-    const Tensor& known = v.present() ? known_[static_cast<size_t>(value_id(v))] : known_[0];
-    operands.push_back(Operand(!v.present() ? Tensor() : known.defined() ? known : value(v), n.where));
+    operands.push_back(Operand(inference_.operand(v), n.where));
     Place from = v.present() ? place(v) : Place();
     // A kernel takes contiguous inputs unless it says otherwise.
     if (v.present() && n.op->kernel && !n.op->has(strided) &&
@@ -469,7 +400,7 @@ void PlanBuilder::make_step(int32_t id) {
   for (const Operand& o : operands) list.push_back(&o);
   SmallVector<Argument, 8> arguments;
   resolve(*n.op, list, arguments);
-  InferContext context(*n.op, arguments, this);
+  InferContext context(*n.op, arguments, &inference_);
   infer(context, n.attributes.get());
   add_executable(step, *n.op, n.attributes, context, inputs, p.places, context.outputs());
   plan_.steps_.push_back(std::move(step));
@@ -531,14 +462,6 @@ void PlanBuilder::assign_arena() {
   }
 }
 
-void PlanBuilder::find_assigned_variables() {
-  for (const Node& n : graph_.nodes)
-    if (n.op->has(writes_variable)) plan_.assigned_.push_back(n.attributes.as<VariableAttributes>().variable);
-  auto& list = plan_.assigned_;
-  std::sort(list.begin(), list.end());
-  list.erase(std::unique(list.begin(), list.end()), list.end());
-}
-
 void PlanBuilder::find_results() {
   for (ValueRef v : graph_.outputs) {
     Plan::Result r;
@@ -564,19 +487,12 @@ void PlanBuilder::find_results() {
 void PlanBuilder::build() {
   const auto count = static_cast<int32_t>(graph_.nodes.size());
   planned_.resize(graph_.nodes.size());
-  int values = 1;  // id 0 belongs to absent inputs
   for (const Node& n : graph_.nodes) {
-    first_value_.push_back(values);
-    values += n.outputs.size();
+    first_value_.push_back(values_);
+    values_ += n.outputs.size();
   }
-  known_.resize(static_cast<size_t>(values));
-  for (size_t i = 0; i < graph_.inputs.size(); ++i) {
-    // The plan's shapes stand in the Input nodes' attributes.
-    Node& n = graph_.node(graph_.inputs[i]);
-    InputAttributes a = n.attributes.as<InputAttributes>();
-    a.shape = plan_.input_specs_[i].shape;
-    n.attributes = AttributeBox(attribute_type<InputAttributes>, &a);
-  }
+  for (size_t i = 0; i < graph_.inputs.size(); ++i)
+    inference_.give({graph_.inputs[i], 0}, plan_.input_specs_[i], plan_.known_inputs_[i]);
   plan_.input_slots_.assign(graph_.inputs.size(), -1);
   for (int32_t id = 0; id < count; ++id) infer_node(id);
   find_needed_tensors();
@@ -590,7 +506,7 @@ void PlanBuilder::build() {
   find_results();
   share_dying_inputs();
   assign_arena();
-  find_assigned_variables();
+  plan_.assigned_ = assigned_variables(graph_);
   std::stable_sort(plan_.patches_.begin(), plan_.patches_.end(),
                    [](const Plan::Patch& a, const Plan::Patch& b) { return a.slot < b.slot; });
   const int slots = static_cast<int>(plan_.prototype_.slots.size());
@@ -604,8 +520,22 @@ void PlanBuilder::build() {
 
 // ---- running
 
-Plan::Plan(const Graph& graph, std::span<const Spec> inputs)
-    : graph_(graph), input_specs_(inputs.begin(), inputs.end()) {
+std::vector<std::shared_ptr<detail::VariableImpl>> assigned_variables(const Graph& graph) {
+  std::vector<std::shared_ptr<detail::VariableImpl>> list;
+  for (const Node& n : graph.nodes)
+    if (n.op->has(writes_variable)) list.push_back(n.attributes.as<VariableAttributes>().variable);
+  std::sort(list.begin(), list.end());
+  list.erase(std::unique(list.begin(), list.end()), list.end());
+  return list;
+}
+
+AssignmentLocks::AssignmentLocks(std::span<const std::shared_ptr<detail::VariableImpl>> variables) {
+  for (const auto& v : variables) locks_.push_back(std::unique_lock(v->call_mutex));
+}
+
+Plan::Plan(const Graph& graph, std::span<const Spec> inputs, std::vector<Tensor> known)
+    : graph_(graph), input_specs_(inputs.begin(), inputs.end()), known_inputs_(std::move(known)) {
+  known_inputs_.resize(inputs.size());
   PlanBuilder(*this).build();
 }
 
@@ -708,6 +638,10 @@ void Plan::run_step(const Step& step, Frame& frame) {
       for (const Place& p : step.tensor_inputs) in.push_back(tensor_at(p, frame));
       out.resize(static_cast<int>(step.tensor_outputs.size()));
       step.node->op->run_tensors(step.node->attributes.get(), in, out);
+      for (int i = 0; i < out.size(); ++i) {
+        const Shape &planned = step.node->outputs[i].shape, &found = out[i].shape();
+        TD_CHECK(found == planned, "result {} has shape {}; {} was planned", i, found, planned);
+      }
       for (int i = 0; i < out.size(); ++i)
         bind(frame, step.tensor_outputs[static_cast<size_t>(i)], out[i].contiguous().detach());
       return;
@@ -716,9 +650,7 @@ void Plan::run_step(const Step& step, Frame& frame) {
 }
 
 void Plan::run(const Tensor* const* inputs, std::span<Tensor> outputs) {
-  // Variables that this run assigns are its own for the time; address order rules deadlock out.
-  SmallVector<std::unique_lock<std::recursive_mutex>, 4> locks;
-  for (const auto& v : assigned_) locks.push_back(std::unique_lock(v->call_mutex));
+  const AssignmentLocks locks(assigned_);
   struct Loan {
     Plan& plan;
     Frame* frame;

@@ -6,20 +6,30 @@
 #include <mutex>
 #include <vector>
 
-#include "graph/graph.h"
+#include "compiler/sized_inference.h"
 #include "ops/executable.h"
 
 namespace tandem {
 
-/// Thrown inside planning when a shape depends on data: the graph then runs node by node.
-struct DynamicShape {};
+/// The variables that a graph assigns outside of branches and loops, in address order.
+std::vector<std::shared_ptr<detail::VariableImpl>> assigned_variables(const Graph& graph);
+
+/// Variables that a run assigns are its own for the time; address order rules deadlock out.
+class AssignmentLocks {
+ public:
+  explicit AssignmentLocks(std::span<const std::shared_ptr<detail::VariableImpl>> variables);
+
+ private:
+  SmallVector<std::unique_lock<std::recursive_mutex>, 4> locks_;
+};
 
 /// Re-entrant: every run takes a frame (arena and addresses) of its own; frames are reused.
 class Plan {
  public:
-  /// `inputs`: the shapes of this plan, all sizes known. Throws DynamicShape, or the user's mistakes that
-  /// only known sizes reveal.
-  Plan(const Graph& graph, std::span<const Spec> inputs);
+  /// `inputs`: the shapes of this plan, all sizes known. `known`: the elements of inputs that every run of
+  /// this plan has, from which shapes may follow; undefined for others. Throws DynamicShape, or the user's
+  /// mistakes that only known sizes reveal.
+  Plan(const Graph& graph, std::span<const Spec> inputs, std::vector<Tensor> known = {});
   ~Plan();
   Plan(const Plan&) = delete;
   Plan& operator=(const Plan&) = delete;
@@ -33,6 +43,8 @@ class Plan {
   int64_t tensor_bytes() const { return tensor_bytes_; }
   int step_count() const { return static_cast<int>(steps_.size()); }
   std::span<const Spec> inputs() const { return input_specs_; }
+  /// Elements that the plan relies on, one entry an input.
+  std::span<const Tensor> known_inputs() const { return known_inputs_; }
 
  private:
   friend class PlanBuilder;
@@ -95,6 +107,7 @@ class Plan {
 
   Graph graph_;  // keeps nodes, attributes and constants alive
   std::vector<Spec> input_specs_;
+  std::vector<Tensor> known_inputs_;
   std::vector<int> input_slots_;  // -1: unused
   std::vector<Executable> executables_;
   std::vector<Step> steps_;

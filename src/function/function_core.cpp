@@ -388,6 +388,10 @@ std::string signature_of(const FunctionCore& core, const FunctionTrace& t, const
   return text + " -> (" + list(info.outputs, [](const Spec& s) { return describe(s); }) + ')';
 }
 
+std::string counted(int count, const char* what) {
+  return fmt::format("{} {}{}", count, what, count == 1 ? "" : "s");
+}
+
 }  // namespace
 
 TraceInfo trace_info(const FunctionCore& core, int i) {
@@ -403,6 +407,8 @@ TraceInfo trace_info(const FunctionCore& core, int i) {
   info.where = t.where;
   info.node_count = static_cast<int>(t.compiled.graph().nodes.size());
   info.plan_count = t.compiled.plan_count();
+  info.segment_count = t.compiled.segment_count();
+  info.direct_count = t.compiled.direct_count();
   for (const Node& n : t.recorded.nodes) {
     if (!n.op->has(reads_variable) && !n.op->has(writes_variable)) continue;
     const Variable v = Variable::from_impl(n.attributes.as<VariableAttributes>().variable);
@@ -429,9 +435,11 @@ std::string FunctionCore::explain() const {
     for (const Spec& s : t.inputs) arguments += (arguments.empty() ? "" : ", ") + detail::describe(s);
     text += fmt::format("  trace {}: ({})\n    why: {} ({}:{})\n", i, arguments, t.reason,
                         t.where.file_name(), t.where.line);
-    text += fmt::format("    {} nodes traced, {} after optimization; {} plan{}\n", t.recorded.nodes.size(),
-                        t.compiled.graph().nodes.size(), t.compiled.plan_count(),
-                        t.compiled.plan_count() == 1 ? "" : "s");
+    text += fmt::format("    {} nodes traced, {} after optimization; {}\n", t.recorded.nodes.size(),
+                        t.compiled.graph().nodes.size(), counted(t.compiled.plan_count(), "plan"));
+    if (const int direct = t.compiled.direct_count(); direct > 0)
+      text += fmt::format("    shapes depend on data at {}; planned between them: {}\n",
+                          counted(direct, "node"), counted(t.compiled.segment_count(), "segment"));
     text += fmt::format("    trace {:.0f} us, optimize {:.0f} us, plan {:.0f} us, first run {:.0f} us\n",
                         t.trace_us, t.compiled.optimize_us(), t.compiled.plan_us(), t.first_run_us.load());
   }

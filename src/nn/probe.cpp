@@ -51,6 +51,8 @@ CallCost cost_of(const ModuleState& state, bool with_memory) {
     }
     return cost;
   } catch (const Error&) {
+    return {};  // sizes that a batch of one does not have
+  } catch (const DynamicShape&) {
     return {};  // its shapes depend on values
   } catch (const PinRequest&) {
     return {};

@@ -26,7 +26,12 @@ struct ReadVariable {
   static void infer(InferContext& c, const Attributes& a) {
     Shape shape = a.variable->spec.shape;
     if (!shape.is_static()) {
-      if (const Tensor value = a.variable->load(); value.defined()) shape = value.shape();
+      const Mode* mode = current_mode();
+      if (mode && mode->is_tracing()) {
+        for (int64_t& d : shape) d = d < 0 ? c.fresh_symbol() : d;
+      } else if (const Tensor value = a.variable->load(); value.defined()) {
+        shape = value.shape();
+      }
     }
     c.output(a.variable->spec.dtype, shape);
   }

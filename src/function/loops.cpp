@@ -1,22 +1,15 @@
-// cond and while_loop while tracing: the ops If and Loop, whose bodies are graphs of their own.
-
-#include "tandem/control_flow.h"
+// while_loop while tracing: the op Loop, whose condition and body are graphs of their own.
 
 #include <algorithm>
 #include <climits>
-#include <cstring>
-#include <map>
-#include <mutex>
 
-#include "compiler/compiled_graph.h"
-#include "function/control_flow.h"
 #include "function/differentiate.h"
 #include "function/trace_mode.h"
+#include "function/traced_body.h"
 #include "ops/dispatch.h"
 #include "ops/executable.h"
-#include "ops/structured.h"
 #include "ops/variable_impl.h"
-#include "runtime/run_control.h"
+#include "tandem/control_flow.h"
 #include "tandem/ops.h"
 
 namespace tandem {
@@ -25,355 +18,56 @@ using detail::TensorList;
 
 namespace {
 
-constexpr int nesting_limit = 64;
-
-/// A body: its graph, whose first arguments are the loop variables and whose others are captured.
-struct Body {
-  Graph graph;
-  TensorList captures;  // tensors of the enclosing trace, in the order of the arguments after the first ones
-  std::vector<Location> where;  // of each result, for messages
-  std::shared_ptr<CompiledGraph> compiled;
-
-  std::vector<Tensor> run(std::span<const Tensor> inputs) const {
-    std::vector<Tensor> outputs(graph.outputs.size());
-    const ModeScope eager(nullptr);
-    compiled->run(inputs, outputs);
-    return outputs;
-  }
-};
-
-Body trace_body(std::string_view what, std::span<const Spec> arguments,
-                const std::function<TensorList(TensorList)>& body, Location where) {
-  TraceMode* enclosing = current_mode()->innermost_trace();
-  int depth = 0;
-  for (const TraceMode* outer = enclosing; outer; outer = outer->enclosing) ++depth;
-  TD_CHECK(
-      depth < nesting_limit,
-      "branches and loops are nested {} deep; recursion on tensors never ends while tracing, so recurse on "
-      "numbers or use td::while_loop",
-      depth);
-  TraceMode trace;
-  trace.enclosing = enclosing;
-  trace.body_of = what;
-  trace.graph.next_symbol = enclosing->graph.next_symbol - 4096;  // its symbols and ours do not meet
-  TensorList inputs;
-  for (const Spec& s : arguments) inputs.push_back(trace.add_input("v", s));
-  Body result;
-  {
-    const ModeScope scope(&trace);
-    const CallChainScope calls(nullptr);  // the op that holds the body has them
-    for (const Tensor& t : body(std::move(inputs))) {
-      const ValueRef v = trace.value_of(t, where);
-      trace.graph.outputs.push_back(v);
-      result.where.push_back(trace.graph.node(v.node).where);
-    }
-  }
-  result.graph = std::move(trace.graph);
-  result.captures = std::move(trace.captures);
-  return result;
-}
-
-/// Gives `body` one list of captures that it shares with another body.
-void widen_captures(Body& body, int own_arguments, const TensorList& all) {
-  std::vector<int32_t> inputs(body.graph.inputs.begin(), body.graph.inputs.begin() + own_arguments);
-  for (const Tensor& t : all) {
-    const auto found = std::find_if(body.captures.begin(), body.captures.end(),
-                                    [&](const Tensor& c) { return c.impl() == t.impl(); });
-    if (found != body.captures.end())
-      inputs.push_back(
-          body.graph.inputs[static_cast<size_t>(own_arguments + (found - body.captures.begin()))]);
-    else
-      inputs.push_back(body.graph.add_input("unused", t.spec()).node);
-  }
-  body.graph.inputs = std::move(inputs);
-  for (size_t i = 0; i < body.graph.inputs.size(); ++i) {
-    Node& n = body.graph.node(body.graph.inputs[i]);
-    InputAttributes a = n.attributes.as<InputAttributes>();
-    a.index = static_cast<int64_t>(i);
-    n.attributes = AttributeBox(attribute_type<InputAttributes>, &a);
-  }
-  body.captures = all;
-  body.compiled = std::make_shared<CompiledGraph>(body.graph, PipelineOptions());
-}
-
-TensorList union_of(const TensorList& a, const TensorList& b) {
-  TensorList all = a;
-  for (const Tensor& t : b)
-    if (std::none_of(all.begin(), all.end(), [&](const Tensor& x) { return x.impl() == t.impl(); }))
-      all.push_back(t);
-  return all;
-}
-
 bool has_effects(const Graph& g) {
   return std::any_of(g.nodes.begin(), g.nodes.end(), [](const Node& n) { return n.op->has(effect); });
 }
-
-/// The op that records a structured body and what its results are.
-struct BodyAttributes : StructuredAttributes {
-  std::vector<Spec> results;
-  static constexpr auto fields() { return std::tuple{}; }
-};
-
-struct If {
-  static constexpr std::string_view name = "If";
-  static constexpr int since = 25;
-  using Attributes = BodyAttributes;
-  static constexpr std::array<InputDef, 2> inputs{
-      {{"cond", types::boolean, 1}, {"captures", types::all, -1, InputDef::variadic}}};
-  static constexpr int outputs = -1;
-  static constexpr uint32_t traits = has_bodies | effect;
-  static void infer(InferContext& c, const Attributes& a) {
-    for (const Spec& s : a.results) c.output(s.dtype, s.shape);
-  }
-  static void run_tensors(const Attributes& a, std::span<const Tensor> in, std::span<Tensor> out) {
-    static_cast<RunnableBody&>(*a.structured).run(in, out);
-  }
-  static Tensors gradient(const Gradient&) { return {}; }  // the tape goes through Structured
-  static std::vector<Sample> samples() { return {}; }
-};
-
-struct Loop {
-  static constexpr std::string_view name = "Loop";
-  static constexpr int since = 25;
-  using Attributes = BodyAttributes;
-  static constexpr std::array<InputDef, 1> inputs{{{"values", types::all, -1, InputDef::variadic}}};
-  static constexpr int outputs = -1;
-  static constexpr uint32_t traits = has_bodies | effect;
-  static void infer(InferContext& c, const Attributes& a) {
-    for (const Spec& s : a.results) c.output(s.dtype, s.shape);
-  }
-  static void run_tensors(const Attributes& a, std::span<const Tensor> in, std::span<Tensor> out) {
-    static_cast<RunnableBody&>(*a.structured).run(in, out);
-  }
-  static Tensors gradient(const Gradient&) { return {}; }
-  static std::vector<Sample> samples() { return {}; }
-};
-
-/// Applies If or Loop through the current mode.
-TensorList apply_body(const OpDef& op, std::shared_ptr<Structured> structured, std::vector<Spec> results,
-                      const TensorList& inputs, Location where) {
-  BodyAttributes a;
-  a.structured = std::move(structured);
-  a.results = std::move(results);
-  std::vector<Operand> operands;
-  for (const Tensor& t : inputs) operands.emplace_back(t, where);
-  std::vector<const Operand*> list;
-  for (const Operand& o : operands) list.push_back(&o);
-  Tensors outputs;
-  current_mode()->apply(op, &a, list, where, outputs);
-  return TensorList(outputs.begin(), outputs.end());
-}
-
-// Adding -0 changes no bit of what it is added to: an empty sum.
-Tensor empty_sum(const Tensor& like) { return full(like.shape(), -0.0, like.dtype()); }
-
-/// A body with its forward and backward parts for one pattern of gradients.
-struct SplitBody {
-  /// A value of the forward part that the backward part takes.
-  struct Residual {
-    ValueRef value;
-    Spec spec;
-    int argument = -1;  // it is this argument of the body, and need not be handed over
-  };
-  Graph forward, backward;  // the forward part returns the residuals after its results
-  std::vector<Residual> residuals;
-
-  /// Arguments from `first_known` on are the same on the way back: only other residuals are handed over.
-  bool handed_over(size_t k, int first_known) const { return residuals[k].argument < first_known; }
-};
-
-/// `for_fewer`: the residuals are enough for fewer arriving gradients too.
-SplitBody split(const Graph& graph, const std::vector<std::shared_ptr<detail::VariableImpl>>& variables,
-                const std::vector<bool>& needed, const std::vector<bool>& arriving,
-                const std::vector<bool>& summed, bool for_fewer = false) {
-  const ModeScope eager(nullptr);
-  const Differentiated d = differentiate(graph, variables, needed, arriving, summed);
-  std::vector<ValueRef> used;
-  SplitBody s;
-  s.backward = backward_part(d, used);
-  if (for_fewer)
-    for (const std::vector<bool>& pattern : arriving_patterns(graph, arriving)) {
-      std::vector<ValueRef> more;
-      backward_part(differentiate(graph, variables, needed, pattern, summed), more);
-      add_missing(used, more);
-    }
-  s.forward = forward_part(d, used);
-  for (ValueRef v : used) {
-    const Node& n = d.graph.node(v.node);
-    const bool argument = n.op->has(is_input) && v.node < d.boundary;
-    s.residuals.push_back(
-        {v, d.graph.spec(v), argument ? static_cast<int>(n.attributes.as<InputAttributes>().index) : -1});
-  }
-  return s;
-}
-
-std::vector<bool> floating(const std::vector<Spec>& specs) {
-  std::vector<bool> flags;
-  for (const Spec& s : specs) flags.push_back(is_floating(s.dtype));
-  return flags;
-}
-
-// ---- cond
-
-class StructuredIf final : public RunnableBody {
- public:
-  StructuredIf(Body then_body, Body else_body, std::vector<Spec> results)
-      : bodies_{std::move(then_body), std::move(else_body)}, results_(std::move(results)) {
-    variables_ = variables_read(bodies_[0].graph);
-    for (const auto& v : variables_read(bodies_[1].graph))
-      if (std::find(variables_.begin(), variables_.end(), v) == variables_.end()) variables_.push_back(v);
-  }
-
-  std::vector<std::shared_ptr<detail::VariableImpl>> variables() const override { return variables_; }
-  bool has_effects() const override {
-    return runs_effects(bodies_[0].graph) || runs_effects(bodies_[1].graph);
-  }
-
-  void run(std::span<const Tensor> inputs, std::span<Tensor> outputs) override {
-    const Body& body = bodies_[*inputs[0].data<bool>() ? 0 : 1];
-    std::vector<Tensor> results = body.run(inputs.subspan(1));
-    std::move(results.begin(), results.end(), outputs.begin());
-  }
-
-  View view() const override { return {Kind::branches, {&bodies_[0].graph, &bodies_[1].graph}}; }
-
-  std::unique_ptr<Backward> apply_recording(std::span<const Tensor> inputs, const std::vector<bool>& needed,
-                                            Location where, Tensors& outputs) override;
-
- private:
-  Body bodies_[2];
-  std::vector<Spec> results_;
-  std::vector<std::shared_ptr<detail::VariableImpl>> variables_;
-};
-
-class IfBackward final : public Backward {
- public:
-  using Residuals = std::map<ValueRef, Tensor>;
-
-  IfBackward(const Graph& then_graph, const Graph& else_graph,
-             std::vector<std::shared_ptr<detail::VariableImpl>> variables, std::vector<bool> needed,
-             Tensor predicate, Residuals then_residuals, Residuals else_residuals, Location where,
-             TensorList like)
-      : graphs_{then_graph, else_graph},
-        variables_(std::move(variables)),
-        needed_(std::move(needed)),
-        predicate_(std::move(predicate)),
-        residuals_{std::move(then_residuals), std::move(else_residuals)},
-        where_(where),
-        like_(std::move(like)) {}
-
-  void run(std::span<const Tensor> output_gradients, std::span<Tensor> sums) override {
-    std::vector<bool> arriving, summed;
-    for (const Tensor& t : output_gradients) arriving.push_back(t.defined());
-    // `sums` begins with the predicate, which has none.
-    for (size_t i = 1; i < sums.size(); ++i) summed.push_back(sums[i].defined());
-    auto branch = [&](int which) -> TensorList {
-      const SplitBody s = split(graphs_[which], variables_, needed_, arriving, summed);
-      TensorList inputs;
-      for (size_t k = 0; k < s.residuals.size(); ++k) {
-        const SplitBody::Residual& r = s.residuals[k];
-        inputs.push_back(r.argument >= 0 ? like_[static_cast<size_t>(r.argument)]
-                                         : residuals_[which].at(r.value));
-      }
-      for (const Tensor& t : output_gradients)
-        if (t.defined()) inputs.push_back(t);
-      for (size_t i = 0; i < needed_.size(); ++i)
-        if (needed_[i] && summed[i]) inputs.push_back(sums[i + 1]);
-      TensorList found = replay_outputs(s.backward, inputs);
-      size_t next = 0;
-      for (size_t i = 0; i < needed_.size(); ++i) {
-        if (!needed_[i]) continue;
-        if (!found[next].defined()) found[next] = empty_sum(like_[i]);
-        ++next;
-      }
-      return found;
-    };
-    const TensorList found = detail::traced_cond(
-        predicate_, [&] { return branch(0); }, [&] { return branch(1); }, where_);
-    size_t next = 0;
-    for (size_t i = 0; i < needed_.size(); ++i)
-      if (needed_[i]) sums[i + 1] = found[next++];
-  }
-
- private:
-  Graph graphs_[2];
-  std::vector<std::shared_ptr<detail::VariableImpl>> variables_;
-  std::vector<bool> needed_;
-  Tensor predicate_;
-  Residuals residuals_[2];
-  Location where_;
-  TensorList like_;  // captures, then values of the variables' shapes
-};
-
-std::unique_ptr<Backward> StructuredIf::apply_recording(std::span<const Tensor> inputs,
-                                                        const std::vector<bool>& all_needed, Location where,
-                                                        Tensors& outputs) {
-  const std::vector<bool> needed(all_needed.begin() + 1, all_needed.end());
-  const TensorList captures(inputs.begin() + 1, inputs.end());
-  const std::vector<bool> arriving = floating(results_), summed(needed.size(), false);
-  SplitBody parts[2];
-  for (int b = 0; b < 2; ++b) parts[b] = split(bodies_[b].graph, variables_, needed, arriving, summed, true);
-  // Each branch hands over its own residuals and zeros for the other's.
-  auto branch = [&](int which) {
-    TensorList results = replay_outputs(parts[which].forward, captures);
-    const TensorList own(results.begin() + static_cast<ptrdiff_t>(results_.size()), results.end());
-    results.resize(results_.size());
-    for (int b = 0; b < 2; ++b)
-      for (size_t i = 0; i < parts[b].residuals.size(); ++i) {
-        if (!parts[b].handed_over(i, 0)) continue;
-        const Spec& s = parts[b].residuals[i].spec;
-        results.push_back(
-            b == which ? own[i]
-                       : zeros(s.shape.is_static() ? s.shape : Dims::filled(s.shape.rank(), 0), s.dtype));
-      }
-    return results;
-  };
-  TensorList all = detail::traced_cond(
-      inputs[0], [&] { return branch(0); }, [&] { return branch(1); }, where);
-  outputs.clear();
-  size_t at = 0;
-  for (; at < results_.size(); ++at) outputs.push_back(all[at]);
-  IfBackward::Residuals residuals[2];
-  for (int b = 0; b < 2; ++b)
-    for (size_t i = 0; i < parts[b].residuals.size(); ++i)
-      if (parts[b].handed_over(i, 0)) residuals[b][parts[b].residuals[i].value] = all[at++];
-  TensorList like = captures;
-  for (const auto& v : variables_) like.push_back(zeros(v->spec.shape, v->spec.dtype));
-  return std::make_unique<IfBackward>(bodies_[0].graph, bodies_[1].graph, variables_, needed, inputs[0],
-                                      std::move(residuals[0]), std::move(residuals[1]), where,
-                                      std::move(like));
-}
-
-// ---- while
 
 /// Inputs: the loop variables, then the captures. Outputs: the variables, then the scans: values of each
 /// iteration, stacked. From scan `first_padded` on, a value that may change its shape is filled up with zeros
 /// to the largest, and the scan after it tells the shapes.
 class StructuredLoop final : public RunnableBody {
  public:
-  StructuredLoop(Body condition, Body body, int variable_count, int64_t maximum_iterations, int first_padded)
+  /// `invariants`: the shapes that the loop variables keep, -1 for sizes that may change; empty: all stay.
+  StructuredLoop(TracedBody condition, TracedBody body, int variable_count, int64_t maximum_iterations,
+                 int first_padded, const std::vector<Shape>& invariants)
       : condition_(std::move(condition)),
         body_(std::move(body)),
         count_(variable_count),
         limit_(maximum_iterations),
         first_padded_(first_padded) {
     variables_ = variables_read(body_.graph);
+    for (int i = 0; i < count_; ++i) {
+      const auto at = static_cast<size_t>(i);
+      const Shape &before = body_.graph.spec({body_.graph.inputs[at], 0}).shape,
+                  &after = body_.graph.spec(body_.graph.outputs[at]).shape;
+      for (int d = 0; d < before.rank(); ++d)
+        if (before[d] != after[d] && (invariants.empty() || invariants[at][d] >= 0))
+          unproven_.push_back({i, d});
+    }
   }
 
   std::vector<std::shared_ptr<detail::VariableImpl>> variables() const override { return variables_; }
   bool has_effects() const override { return runs_effects(condition_.graph) || runs_effects(body_.graph); }
 
   void run(std::span<const Tensor> inputs, std::span<Tensor> outputs) override {
+    const ModeScope eager(nullptr);
     std::vector<Tensor> state(inputs.begin(), inputs.end());
+    std::vector<const Tensor*> arguments;
+    for (const Tensor& t : state) arguments.push_back(&t);
     const size_t scans = body_.graph.outputs.size() - static_cast<size_t>(count_);
     std::vector<std::vector<Tensor>> kept(scans);
+    std::vector<Tensor> next(body_.graph.outputs.size());
+    Tensor more;
     int64_t iteration = 0;
     for (; limit_ < 0 || iteration < limit_; ++iteration) {
       try {
-        if (!*condition_.run(state)[0].data<bool>()) break;
-        std::vector<Tensor> next = body_.run(state);
-        for (int i = 0; i < count_; ++i) state[static_cast<size_t>(i)] = next[static_cast<size_t>(i)];
-        for (size_t k = 0; k < scans; ++k) kept[k].push_back(next[static_cast<size_t>(count_) + k]);
+        condition_.compiled->run(arguments, {&more, 1});
+        if (!*more.data<bool>()) break;
+        body_.compiled->run(arguments, next);
+        for (const auto& [i, d] : unproven_) check_kept_size(inputs, next, i, d);
+        for (size_t i = 0; i < static_cast<size_t>(count_); ++i) state[i] = std::move(next[i]);
+        for (size_t k = 0; k < scans; ++k)
+          kept[k].push_back(std::move(next[static_cast<size_t>(count_) + k]));
       } catch (Error& e) {
         e.add_context(fmt::format("in iteration {} of while_loop", iteration));
         throw;
@@ -392,6 +86,19 @@ class StructuredLoop final : public RunnableBody {
                                             Location where, Tensors& outputs) override;
 
  private:
+  static void check_kept_size(std::span<const Tensor> first, std::span<const Tensor> next, int variable,
+                              int dimension) {
+    const auto i = static_cast<size_t>(variable);
+    if (next[i].shape()[dimension] == first[i].shape()[dimension]) return;
+    detail::named("while_loop", {}, [&] {
+      TD_CHECK(
+          false,
+          "loop variable {} has shape {} before the body and {} after it; give a shape invariant with -1 "
+          "for sizes "
+          "that change",
+          variable, first[i].shape(), next[i].shape());
+    });
+  }
   static Tensor stacked(const std::vector<Tensor>& parts, const Spec& spec, bool padded) {
     Shape shape = parts.empty() ? spec.shape : parts[0].shape();
     for (int64_t& d : shape) d = d < 0 ? 0 : d;
@@ -420,10 +127,11 @@ class StructuredLoop final : public RunnableBody {
     return all;
   }
 
-  Body condition_, body_;
+  TracedBody condition_, body_;
   int count_;
   int64_t limit_;
   int first_padded_;
+  std::vector<std::pair<int, int>> unproven_;  // sizes of variables that must stay, which tracing cannot tell
   std::vector<std::shared_ptr<detail::VariableImpl>> variables_;
 };
 
@@ -463,14 +171,14 @@ TensorList record_loop(const std::function<Tensor(TensorList)>& condition,
     }
     specs.push_back(s);
   }
-  Body c = trace_body(
+  TracedBody c = trace_body(
       "the condition of while_loop", specs, [&](TensorList v) { return TensorList{condition(std::move(v))}; },
       where);
   const Spec& decision = c.graph.spec(c.graph.outputs[0]);
   TD_CHECK(decision.dtype == DType::boolean && decision.shape.element_count() == 1,
            "the condition is {}{}; a scalar bool is needed", decision.dtype, decision.shape);
   TD_CHECK(!has_effects(c.graph), "the condition of a loop has effects; move them into the body");
-  Body b = trace_body("the body of while_loop", specs, body, where);
+  TracedBody b = trace_body("the body of while_loop", specs, body, where);
   TD_CHECK(b.graph.outputs.size() >= variables.size(), "the body returns {} values for {} loop variables",
            b.graph.outputs.size(), variables.size());
   for (size_t i = 0; i < variables.size(); ++i) {
@@ -499,9 +207,9 @@ TensorList record_loop(const std::function<Tensor(TensorList)>& condition,
   }
   TensorList inputs = variables;
   inputs.insert(inputs.end(), captures.begin(), captures.end());
-  auto structured = std::make_shared<StructuredLoop>(std::move(c), std::move(b), count,
-                                                     options.maximum_iterations, first_padded);
-  return apply_body(op_def<Loop>, std::move(structured), std::move(results), inputs, where);
+  auto structured = std::make_shared<StructuredLoop>(
+      std::move(c), std::move(b), count, options.maximum_iterations, first_padded, options.shape_invariants);
+  return apply_loop(std::move(structured), std::move(results), inputs, where);
 }
 
 /// Shape invariants for loop variables of any sizes: what the body changes, found by tracing it.
@@ -516,7 +224,7 @@ std::vector<Shape> varying_sizes(const std::function<TensorList(TensorList)>& bo
   // Each round finds at least one more size that varies, or is the last.
   for (bool changed = true; changed;) {
     changed = false;
-    const Body b = trace_body("the body of a loop", specs, body, where);
+    const TracedBody b = trace_body("the body of a loop", specs, body, where);
     for (size_t i = 0; i < specs.size() && i < b.graph.outputs.size(); ++i) {
       const Shape& next = b.graph.spec(b.graph.outputs[i]).shape;
       Shape& shape = specs[i].shape;
@@ -680,41 +388,6 @@ std::unique_ptr<Backward> StructuredLoop::apply_recording(std::span<const Tensor
 }  // namespace
 
 namespace detail {
-
-TensorList traced_cond(const Tensor& predicate, const std::function<TensorList()>& then_branch,
-                       const std::function<TensorList()>& else_branch, Location where) {
-  return named("cond", where, [&] {
-    TD_CHECK(predicate.dtype() == DType::boolean && predicate.shape().element_count() == 1,
-             "the predicate is {}{}; a scalar bool is needed", predicate.dtype(), predicate.shape());
-    // A predicate known now leaves one branch.
-    if (!predicate.is_symbolic()) return *predicate.contiguous().data<bool>() ? then_branch() : else_branch();
-    Body bodies[2] = {trace_body(
-                          "a branch of cond", {}, [&](const TensorList&) { return then_branch(); }, where),
-                      trace_body(
-                          "a branch of cond", {}, [&](const TensorList&) { return else_branch(); }, where)};
-    const size_t count = bodies[0].graph.outputs.size();
-    TD_CHECK(count == bodies[1].graph.outputs.size(), "the branches return {} and {} tensors", count,
-             bodies[1].graph.outputs.size());
-    std::vector<Spec> results;
-    for (size_t i = 0; i < count; ++i) {
-      Spec a = bodies[0].graph.spec(bodies[0].graph.outputs[i]);
-      const Spec b = bodies[1].graph.spec(bodies[1].graph.outputs[i]);
-      TD_CHECK(a.dtype == b.dtype && a.shape.rank() == b.shape.rank(),
-               "result {} is {}{} in one branch ({}:{}) and {}{} in the other ({}:{})", i, a.dtype, a.shape,
-               bodies[0].where[i].file_name(), bodies[0].where[i].line, b.dtype, b.shape,
-               bodies[1].where[i].file_name(), bodies[1].where[i].line);
-      for (int d = 0; d < a.shape.rank(); ++d)
-        if (a.shape[d] != b.shape[d]) a.shape[d] = tandem::current_mode()->known_values()->fresh_symbol();
-      results.push_back(a);
-    }
-    const TensorList captures = union_of(bodies[0].captures, bodies[1].captures);
-    for (Body& b : bodies) widen_captures(b, 0, captures);
-    TensorList inputs{predicate};
-    inputs.insert(inputs.end(), captures.begin(), captures.end());
-    auto structured = std::make_shared<StructuredIf>(std::move(bodies[0]), std::move(bodies[1]), results);
-    return apply_body(op_def<If>, std::move(structured), std::move(results), inputs, where);
-  });
-}
 
 TensorList traced_while(const std::function<Tensor(TensorList)>& condition,
                         const std::function<TensorList(TensorList)>& body, TensorList variables,
