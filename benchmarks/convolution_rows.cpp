@@ -29,8 +29,9 @@ Tensor noise(const Shape& shape) {
 
 void measure(Harness& harness, const Case& c) {
   const ConvolutionSizes& s = c.sizes;
-  const std::string whole = fmt::format("conv_{}", c.name), blocked = whole + "_blocked";
-  if (!harness.wants(whole) && !harness.wants(blocked)) return;
+  const std::string whole = fmt::format("conv_{}", c.name), blocked = whole + "_blocked",
+                    last = whole + "_last";
+  if (!harness.wants(whole) && !harness.wants(blocked) && !harness.wants(last)) return;
   const Tensor x = noise({s.batch, s.channels, s.size, s.size}),
                w = noise({s.outputs, s.channels, s.kernel, s.kernel});
   std::vector<float> y(static_cast<size_t>(s.batch * s.outputs * s.output_size() * s.output_size()));
@@ -38,6 +39,13 @@ void measure(Harness& harness, const Case& c) {
   const ConvOptions options{.strides = {s.stride}, .pads = {s.kernel / 2}};
   const auto ours = [&](int64_t times) {
     for (int64_t i = 0; i < times; ++i) keep(conv(x, w, nullptr, options));
+  };
+  // As between two layers of channels last.
+  const Tensor x_last = moveaxis(x, 1, -1).contiguous();
+  const auto graph =
+      function([&](Tensor t) { return moveaxis(conv(moveaxis(t, -1, 1), w, nullptr, options), 1, -1); });
+  const auto ours_last = [&](int64_t times) {
+    for (int64_t i = 0; i < times; ++i) keep(graph(x_last));
   };
   const auto same_job = [&](int64_t times) {
     for (int64_t i = 0; i < times; ++i) peer.run();
@@ -47,6 +55,7 @@ void measure(Harness& harness, const Case& c) {
   };
   if (harness.wants(whole)) harness.compare(whole, ours, "oneDNN", same_job);
   if (harness.wants(blocked)) harness.compare(blocked, ours, "oneDNN, its layouts", convolution_alone);
+  if (harness.wants(last)) harness.compare(last, ours_last, "oneDNN, its layouts", convolution_alone);
 }
 
 /// Two residual blocks of 64 channels, a pool, and two convolutions of 128: six convolutions and what stands

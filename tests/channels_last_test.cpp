@@ -85,6 +85,22 @@ TEST(KeepChannelsLast, ConvolutionsInARow) {
   });
 }
 
+// Kernels of one element are products, which save nothing and cost nothing.
+TEST(KeepChannelsLast, KernelsOfOneElementTakeEitherOrder) {
+  NEEDS_CHANNELS_LAST();
+  const char* inputs =
+      "x: float32(2, 16, 16, 16), w: float32(16, 16, 3, 3), v: float32(32, 16, 1, 1), u: float32(16, 32, 3, "
+      "3)";
+  expect_rewrites({
+      {"Conv" P "(Relu(Conv(Conv" P "(x, w), v)), u)",
+       "Conv" P "(Transpose{perm=[0, 3, 1, 2]}(Relu(ConvChannelsLast(Transpose{perm=[0, 3, 1, 2]}"
+       "(ConvChannelsLast" P "(x, w)), v))), u)",
+       inputs},
+      {"Conv(Relu(Conv(x, v)), v)", "Conv(Relu(Conv(x, v)), v)",
+       "x: float32(2, 32, 16, 16), v: float32(32, 32, 1, 1)"},
+  });
+}
+
 TEST(KeepChannelsLast, TransposesOfTheUserVanish) {
   NEEDS_CHANNELS_LAST();
   const char* inputs = "x: float32(2, 16, 16, 16), w: float32(16, 16, 3, 3), v: float32(16, 16, 3, 3)";
@@ -160,6 +176,8 @@ const Sizes all_sizes[] = {
     {{4, 3, 32, 32}, {16, 3, 7, 7}, {.strides = {2}, .pads = {3}}},
     {{1, 1, 40, 40}, {8, 1, 5, 5}, {}},
     {{1, 64, 30, 30}, {48, 64, 1, 1}, {}},
+    {{5, 24, 9, 8}, {40, 24, 1, 1}, {}},
+    {{2, 24, 9, 8}, {24, 12, 1, 1}, {.strides = {2}, .group = 2}},
     {{1, 128, 7, 7}, {160, 128, 3, 3}, {.pads = {1}}},
     {{9, 20, 300}, {40, 20, 5}, {.strides = {3}, .pads = {2}}},
     {{2, 6, 12, 13, 12}, {10, 6, 3, 3, 3}, {.pads = {1}}},

@@ -525,8 +525,8 @@ constexpr const OpDef* table[] = {&op_def<Conv>, &op_def<ConvChannelsLast>, &op_
 
 using runtime::ConvolutionKind;
 
-/// The convolution between shapes of which the batch may be unknown; none where others are, or where it is
-/// none of oneDNN's.
+/// The convolution between shapes of which the batch may be unknown; none where others are, or where its
+/// operands must have their channels first.
 std::optional<runtime::Convolution> known_convolution(const void* attributes, Shape x, const Shape& w,
                                                       DType dtype, ConvolutionKind kind, bool bias) {
   const auto& a = *static_cast<const ConvAttributes*>(attributes);
@@ -534,7 +534,9 @@ std::optional<runtime::Convolution> known_convolution(const void* attributes, Sh
   if (x[0] < 0) x[0] = 1;  // one image is the least
   if (!x.is_static() || !w.is_static() || x.element_count() == 0 || w.element_count() == 0) return {};
   runtime::Convolution c = convolution(dtype, a.group, x, w, windows_over(a, x, kernel_sizes(w)));
-  if (c.windows.output_count() == 0 || !runtime::takes_any_order(c, kind, bias)) return {};
+  if (c.windows.output_count() == 0) return {};
+  const bool points = kind == ConvolutionKind::forward && runtime::takes_points_in_any_order(c);
+  if (!points && !runtime::takes_any_order(c, kind, bias)) return {};
   return c;
 }
 
@@ -543,6 +545,11 @@ ChannelsLast offer_forward(const void* attributes, std::span<const Spec> in, std
   const auto c =
       known_convolution(attributes, in[0].shape, in[1].shape, in[0].dtype, ConvolutionKind::forward, bias);
   if (!c) return {};
+  // Few columns make slow products.
+  constexpr int64_t columns = 16;
+  if (runtime::takes_points_in_any_order(*c))
+    return c->out_channels < columns ? ChannelsLast{.readers = 1}
+                                     : ChannelsLast{.form = &op_def<ConvChannelsLast>, .readers = 1};
   const runtime::ChannelOrder order = runtime::preferred_order(*c, bias);
   const Windows& w = c->windows;
   ChannelsLast offer{.readers = 1};

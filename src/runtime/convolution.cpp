@@ -267,7 +267,60 @@ class OutputsFirst {
   const void* data_;
 };
 
+/// Kernels of one element are products in any order: each result is the same chain of multiply-adds.
+template <class T>
+void convolve_points(const Convolution& c, ChannelOrder order, const T* x, const T* w, const T* bias, T* y) {
+  const int64_t inputs = c.in_channels, outputs = c.out_channels, points = c.windows.output_count();
+  const int64_t w_output = order.w_last ? 1 : inputs, w_input = order.w_last ? outputs : 1;
+  const auto product = [&](int64_t image, int64_t count) {
+    const T* from = x + image * inputs * points;
+    T* to = y + image * outputs * points;
+    const int64_t x_point = order.x_last ? inputs : 1, x_input = order.x_last ? 1 : points;
+    if (order.y_last)
+      matmul(c.dtype, count * points, outputs, inputs, {from, x_point, x_input}, {w, w_input, w_output}, to);
+    else
+      matmul(c.dtype, outputs, count * points, inputs, {w, w_output, w_input}, {from, x_input, x_point}, to);
+  };
+  if (order.x_last && order.y_last)
+    product(0, c.batch);
+  else
+    over_images(c.batch, [&](int64_t begin, int64_t end) {
+      for (int64_t n = begin; n < end; ++n) product(n, 1);
+    });
+  if (!bias) return;
+  const int64_t rows = order.y_last ? c.batch * points : c.batch * outputs,
+                columns = order.y_last ? outputs : points;
+  parallel_for(rows, std::max<int64_t>(1, 32 * 1024 / columns), [&](int64_t begin, int64_t end) {
+    for (int64_t k = begin; k < end; ++k) {
+      T* row = y + k * columns;
+      if (order.y_last)
+        for (int64_t n = 0; n < columns; ++n) row[n] += bias[n];
+      else
+        for (int64_t n = 0; n < columns; ++n) row[n] += bias[k % outputs];
+    }
+  });
+}
+
+/// False where channels that come last must be moved first.
+bool convolve_points(const Convolution& c, ChannelOrder order, const void* x, const void* w, const void* bias,
+                     void* y) {
+  if (!takes_points_in_any_order(c)) return false;
+  const auto as = [&]<class T>(T) {
+    convolve_points(c, order, static_cast<const T*>(x), static_cast<const T*>(w), static_cast<const T*>(bias),
+                    static_cast<T*>(y));
+  };
+  if (c.dtype == DType::f64)
+    as(double{});
+  else
+    as(float{});
+  return true;
+}
+
 }  // namespace
+
+bool takes_points_in_any_order(const Convolution& c) {
+  return c.groups == 1 && is_pointwise(c.windows) && (c.dtype == DType::f32 || c.dtype == DType::f64);
+}
 
 void move_channels(DType dtype, int64_t batch, int64_t channels, int64_t inner, bool to_last,
                    const void* from, void* to) {
@@ -296,6 +349,7 @@ void convolve(const Convolution& c, const void* x, const void* w, const void* bi
         onednn::convolve(c, static_cast<const float*>(x), static_cast<const float*>(w),
                          static_cast<const float*>(bias), static_cast<float*>(y), order))
       return;
+    if (convolve_points(c, order, x, w, bias, y)) return;
     const ChannelsFirst own_x = first_x(c, order, x);
     const OutputsFirst own_w(c, order, w);
     const Scratch own_y(c.dtype, order.y_last ? size.y : 0);

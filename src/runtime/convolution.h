@@ -41,6 +41,8 @@ enum class ConvolutionKind { forward, input_gradient, weight_gradient };  // the
 
 /// Whether operands are put into an order of their own anyway: then it does not matter in which they come.
 bool takes_any_order(const Convolution& c, ConvolutionKind kind, bool bias = false);
+/// Whether convolve is a product that takes x and y in any order, at the same cost.
+bool takes_points_in_any_order(const Convolution& c);
 /// What convolve computes with: an x or y in another order is moved there, or back. (Of w it says nothing.)
 ChannelOrder preferred_order(const Convolution& c, bool bias);
 
