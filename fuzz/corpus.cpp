@@ -42,7 +42,7 @@ void add_models(const Corpus& corpus) {
   });
   td::save(f, corpus.path("load_fuzz", "loop.onnx"), td::spec({-1, 2}));
   const auto g = td::function([](td::Tensor x) {
-    return td::softmax(td::conv(x, td::ones({2, 1, 3, 3}), {.strides = {2, 2}}), 1);
+    return td::softmax(td::conv(x, td::ones({2, 1, 3, 3}), nullptr, {.strides = {2, 2}}), 1);
   });
   td::save(g, corpus.path("load_fuzz", "convolution.onnx"), td::spec({-1, 1, 8, 8}));
 }
@@ -105,6 +105,7 @@ void add_graphs(const Corpus& corpus) {
   corpus.add("graph_fuzz", "values",
              "graph(x: float32(?0, 3), n: int64()) {\n"
              "  %c = Constant {value=float32(2, 3)[0.5, ...]} : float32(2, 3)  @a.cpp:3\n"
+             "  %t = Transpose(%c) {perm=[1, 0]} : float32(3, 2)\n"
              "  %m = MatMul(%x, %t) : float32(?0, 2)\n"
              "  return %m\n}\n");
   const auto add_traced = [&](const std::string& name, const auto& function, const td::Tensor& x) {
@@ -115,6 +116,11 @@ void add_graphs(const Corpus& corpus) {
                return td::softmax(td::matmul(x, td::ones({2, 3})) + td::Tensor({0.5f, -1.f, 2.f}), -1);
              }),
              fuzz::rows_of_x());
+  add_traced("branches", td::function([](td::Tensor x) {
+               return td::cond(
+                   td::sum(x) > 3.f, [&] { return x * 2.f; }, [&] { return -x; });
+             }),
+             td::ones({2, 2}));
   add_traced("views", td::function([](td::Tensor x) {
                return td::split(td::transpose(x, {1, 0}), 2)[0] + td::cast(td::argmax(x, 0), td::float32);
              }),

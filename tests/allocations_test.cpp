@@ -5,6 +5,7 @@
 #include <functional>
 #include <new>
 
+#include "core/sanitized.h"
 #include "tandem/tandem.h"
 #include "tests/support.h"
 
@@ -21,7 +22,7 @@ void* counted(size_t bytes, size_t alignment) {
 }
 }  // namespace
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+#if !TANDEM_SANITIZED
 constexpr bool counts = true;
 void* operator new(size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
 void* operator new(size_t bytes, std::align_val_t alignment) {

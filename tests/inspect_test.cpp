@@ -6,6 +6,7 @@
 #include <limits>
 #include <sstream>
 
+#include "core/sanitized.h"
 #include "inspect/sampler.h"
 #include "inspect/ulp.h"
 #include "tandem/compare.h"
@@ -113,10 +114,10 @@ TEST(CompareModes, MeasuresALambda) {
   EXPECT_LE(c.graph_low_ns, c.graph_ns);
   EXPECT_LE(c.graph_ns, c.graph_high_ns);
   // Under a sanitizer no block is kept for the next tensor, so that it sees every use after a free.
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
-  EXPECT_EQ(c.eager_allocations, 0);
-  EXPECT_EQ(c.graph_allocations, 0);
-#endif
+  if (!TANDEM_SANITIZED) {
+    EXPECT_EQ(c.eager_allocations, 0);
+    EXPECT_EQ(c.graph_allocations, 0);
+  }
 }
 
 TEST(CompareModes, TakesFunctionsAndGenericCallables) {

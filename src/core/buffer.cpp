@@ -4,6 +4,7 @@
 #include <cstdlib>
 
 #include "core/check.h"
+#include "core/sanitized.h"
 #include "tandem/memory.h"
 
 namespace tandem {
@@ -13,11 +14,7 @@ namespace {
 constexpr int small_classes = 16;
 constexpr int class_count = small_classes + 4 * 38;
 constexpr size_t cache_limit = size_t{256} << 20;
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr bool caching = false;  // so that the sanitizers see every use after free
-#else
-constexpr bool caching = true;
-#endif
+constexpr bool caching = TANDEM_SANITIZED == 0;  // else the sanitizers would not see every use after free
 
 struct FreeBlock {
   FreeBlock* next;
