@@ -113,6 +113,9 @@ TEST(Npy, DamagedFilesAreErrors) {
   EXPECT_EQ(
       complaint(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296, 4294967296), }", "")),
       "the array's shape (4294967296, 4294967296) has too many elements");
+  EXPECT_EQ(
+      complaint(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (0, 4294967296, 4294967296), }", "")),
+      "the array's shape (0, 4294967296, 4294967296) has too many elements");
   EXPECT_EQ(complaint(npy("{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1,1,1), }", "")),
             "the header of the array says more than 8 dimensions");
   EXPECT_EQ(complaint(npy("{'descr': '<f4', 'shape': (1,), }", "")),

@@ -283,4 +283,8 @@ TEST(Braces, OtherSources) {
   EXPECT_EQ(td::from_vector(std::vector<bool>{true, false}, {2}).dtype(), td::boolean);
   EXPECT_ERROR(td::from_span<float>(v, {4}), "6 elements do not fill shape (4,), which has 4");
   EXPECT_ERROR(td::from_vector(std::vector<int>{1}, {-1}), "shape (?,) has a negative size");
+  EXPECT_ERROR(
+      td::from_vector(std::vector<int>{}, {0, int64_t{1} << 40, int64_t{1} << 40}),
+      "out of memory: a tensor of shape (0, 1099511627776, 1099511627776) has more elements than fit "
+      "in memory");
 }

@@ -126,6 +126,10 @@ TEST_F(Safetensors, SaysWhatIsWrong) {
       complaint_of(R"({"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}})"),
       "\"a\", float32(4611686018427387904, 4), is said to lie in bytes 0 to 0 of 0; expected were too many "
       "bytes from 0");
+  EXPECT_EQ(
+      complaint_of(R"({"a":{"dtype":"F32","shape":[0,4611686018427387904,4],"data_offsets":[0,0]}})"),
+      "\"a\", float32(0, 4611686018427387904, 4), is said to lie in bytes 0 to 0 of 0; expected were too "
+      "many bytes from 0");
   EXPECT_EQ(complaint_of(R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
                          R"("b":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}})",
                          "x"),

@@ -24,12 +24,12 @@ int64_t checked_count(const Shape& shape, size_t element_size) {
     if (d == 0) zero = true;
     overflow = overflow || __builtin_mul_overflow(n, d == 0 ? 1 : d, &n);
   }
-  if (zero) return 0;
+  // Of tensors without elements, too: their strides count what lies behind a size of 0.
   int64_t bytes;
   TD_CHECK(!overflow && !__builtin_mul_overflow(n, static_cast<int64_t>(element_size), &bytes),
            ErrorCode::out_of_memory,
            "out of memory: a tensor of shape {} has more elements than fit in memory", shape);
-  return n;
+  return zero ? 0 : n;
 }
 
 TensorImpl* allocate_header() {

@@ -4,6 +4,7 @@
 
 #include "core/check.h"
 #include "core/tensor_impl.h"
+#include "data/claimed_bytes.h"
 #include "data/mapped_tensor.h"
 
 namespace tandem::data {
@@ -120,16 +121,21 @@ Nest ElementFile::read(uint64_t& offset, int depth) const {
     const uint64_t dtype = take(), rank = take();
     if (dtype >= dtype_count || rank > static_cast<uint64_t>(max_rank)) damaged();
     Shape shape;
-    uint64_t bytes = size_of(static_cast<DType>(dtype));
     for (uint64_t d = 0; d < rank; ++d) {
       const uint64_t size = take();
-      if (size > static_cast<uint64_t>(INT64_MAX) || __builtin_mul_overflow(bytes, size, &bytes)) damaged();
+      if (size > static_cast<uint64_t>(INT64_MAX)) damaged();
       shape.push_back(static_cast<int64_t>(size));
     }
+    const std::optional<uint64_t> claimed = claimed_bytes(shape, static_cast<DType>(dtype));
+    if (!claimed) damaged();
+    const uint64_t bytes = *claimed;
     offset = (offset + alignment - 1) / alignment * alignment;
     if (offset > file_->size() || bytes > file_->size() - offset) damaged();
     const uint64_t from = offset;
     offset += bytes;
+    if (static_cast<DType>(dtype) == DType::boolean)
+      for (const std::byte b : file_->bytes().subspan(from, bytes))
+        if (b > std::byte{1}) damaged();
     return Nest(mapped_tensor(file_, from, static_cast<DType>(dtype), shape));
   }
   const uint64_t size = take();

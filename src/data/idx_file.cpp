@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "core/check.h"
+#include "data/claimed_bytes.h"
 
 namespace tandem::data {
 
@@ -154,19 +155,13 @@ IdxReader::IdxReader(const std::string& path) : path_(path), source_(std::make_u
     shape_.push_back(size);
   }
 
-  uint64_t declared = size_of(dtype_);
-  bool overflow = false;
-  for (int64_t size : shape_)
-    overflow |= __builtin_mul_overflow(declared, static_cast<uint64_t>(size), &declared);
-  if (std::find(shape_.begin(), shape_.end(), 0) != shape_.end()) {
-    declared = 0;
-    overflow = false;
-  }
+  const std::optional<uint64_t> claimed = claimed_bytes(shape_, dtype_);
   const uint64_t header = magic.size() + sizes_bytes;
   const uint64_t room =
       source_->is_gzip() ? source_->file_size() * largest_deflate_ratio : source_->file_size() - header;
   claim_ = fmt::format("its header declares {} of {}", shape_, dtype_);
-  if (overflow) fail(ErrorCode::io, "{}: {}, more bytes than 64 bits can count", path_, claim_);
+  if (!claimed) fail(ErrorCode::io, "{}: {}, more bytes than 64 bits can count", path_, claim_);
+  const uint64_t declared = *claimed;
   if (source_->is_gzip() ? declared > room : declared != room)
     fail(ErrorCode::io, "{}: {}, {} bytes, but the file {} {} bytes of data", path_, claim_, declared,
          source_->is_gzip() ? "can hold at most" : "holds", room);

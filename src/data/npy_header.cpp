@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "core/check.h"
+#include "data/claimed_bytes.h"
 
 namespace tandem::data {
 
@@ -152,15 +153,10 @@ NpyHeader parse_npy_header(std::span<const std::byte> bytes) {
   NpyHeader header;
   Reader(text.substr(prefix, length)).read(header);
   header.size = prefix + length;
-  size_t needed = size_of(header.dtype);
-  bool empty = false;
-  for (int64_t d : header.shape) empty = empty || d == 0;
-  for (int64_t d : header.shape)
-    TD_CHECK(empty || !__builtin_mul_overflow(needed, static_cast<size_t>(d), &needed), ErrorCode::io,
-             "the array's shape {} has too many elements", header.shape);
-  if (empty) needed = 0;
-  TD_CHECK(bytes.size() - header.size >= needed, ErrorCode::io,
-           "the array is cut off: {}{} needs {} bytes, and {} are there", header.dtype, header.shape, needed,
+  const std::optional<uint64_t> needed = claimed_bytes(header.shape, header.dtype);
+  TD_CHECK(needed, ErrorCode::io, "the array's shape {} has too many elements", header.shape);
+  TD_CHECK(bytes.size() - header.size >= *needed, ErrorCode::io,
+           "the array is cut off: {}{} needs {} bytes, and {} are there", header.dtype, header.shape, *needed,
            bytes.size() - header.size);
   return header;
 }

@@ -8,6 +8,7 @@
 #include "core/check.h"
 #include "core/mapped_file.h"
 #include "core/tensor_impl.h"
+#include "data/claimed_bytes.h"
 #include "tandem/ops/shape.h"
 
 namespace tandem {
@@ -202,18 +203,13 @@ OpenFile open_file(const std::string& path) {
   });
   uint64_t at = 0;
   for (const auto& [name, entry] : order) {
-    uint64_t bytes = size_of(entry->dtype);
-    bool fits = true;
-    for (int64_t d : entry->shape)
-      fits = fits && !__builtin_mul_overflow(bytes, static_cast<uint64_t>(d), &bytes);
-    for (int64_t d : entry->shape)
-      if (d == 0) fits = true, bytes = 0;
-    if (entry->begin != at || entry->end < entry->begin || entry->end > f.elements.size() || !fits ||
-        bytes != entry->end - entry->begin)
+    const std::optional<uint64_t> bytes = data::claimed_bytes(entry->shape, entry->dtype);
+    if (entry->begin != at || entry->end < entry->begin || entry->end > f.elements.size() || !bytes ||
+        *bytes != entry->end - entry->begin)
       complain(
           fmt::format("\"{}\", {}{}, is said to lie in bytes {} to {} of {}; expected were {} bytes from {}",
                       name->substr(0, 80), entry->dtype, entry->shape, entry->begin, entry->end,
-                      f.elements.size(), fits ? std::to_string(bytes) : "too many", at));
+                      f.elements.size(), bytes ? std::to_string(*bytes) : "too many", at));
     at = entry->end;
   }
   if (at != f.elements.size())
