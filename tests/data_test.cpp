@@ -115,8 +115,7 @@ TEST_F(IdxTest, ReadsEveryTypeInThisMachinesByteOrder) {
 }
 
 TEST_F(IdxTest, ReadsEmptyArrays) {
-  const auto array =
-      td::data::read_idx_file(write("file", header(0x08, {0, 0xffffffff})));
+  const auto array = td::data::read_idx_file(write("file", header(0x08, {0, 0xffffffff})));
   EXPECT_EQ(array.shape.element_count(), 0);
   EXPECT_TRUE(array.bytes.empty());
 }
