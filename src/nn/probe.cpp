@@ -76,7 +76,8 @@ Count count_of(const Tensor& x) {
   Count count;
   if (!x.defined() || !is_floating(x.dtype())) return count;
   count.all = x.size();
-  for (double v : x.to(DType::f64).contiguous().span<double>()) {
+  const Tensor values = x.to(DType::f64).contiguous();
+  for (double v : values.span<double>()) {
     count.nan += std::isnan(v) ? 1 : 0;
     count.infinite += std::isinf(v) ? 1 : 0;
   }
