@@ -87,6 +87,20 @@ TEST(GraphText, RoundTrips) {
       "}\n");
 }
 
+TEST(GraphText, RefusesShapesThatNoMemoryHolds) {
+  const std::string many = "(1099511627776, 1099511627776)", none = "(1099511627776, 0, 1099511627776)";
+  for (const std::string& shape : {many, none})
+    expect_refused(
+        "graph(x: float32" + shape + ") {\n  %y = Neg(%x) : float32" + shape + "\n  return %y\n}\n",
+        "out of memory: a tensor of shape " + shape + " has more elements than fit in memory");
+  EXPECT_ERROR(
+      td::function([](td::Tensor x) {
+        return td::expand(x, {int64_t{1} << 40, int64_t{1} << 40});
+      })(td::ones({1, 1})),
+      "expand: out of memory: a tensor of shape (1099511627776, 1099511627776) has more elements than fit "
+      "in memory (graph_text_test.cpp:LINE)");
+}
+
 TEST(GraphText, ReadsCommentsAndLooseLayout) {
   EXPECT_EQ(
       round_trip("// a comment\ngraph( x :float32( 3, ) ) {%y=Neg( %x ):float32(3) // minus\nreturn %y}"),

@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "core/check.h"
+#include "core/shape_limits.h"
 #include "core/tensor_impl.h"
 
 namespace tandem {
@@ -12,24 +13,35 @@ std::string to_string(Device device) { return fmt::format("cpu:{}", device.index
 
 Spec spec(const Shape& shape, DType dtype) { return {dtype, shape, {}}; }
 
+namespace {
+
+/// The product of the sizes above 0. Errors: as check_sizes.
+int64_t count_behind_zeros(const Shape& shape, DType dtype) {
+  int64_t n = 1, bytes;
+  bool overflow = false;
+  for (const int64_t d : shape) overflow = __builtin_mul_overflow(n, d > 0 ? d : 1, &n) || overflow;
+  TD_CHECK(!overflow && !__builtin_mul_overflow(n, static_cast<int64_t>(size_of(dtype)), &bytes),
+           ErrorCode::out_of_memory,
+           "out of memory: a tensor of shape {} has more elements than fit in memory", shape);
+  return n;
+}
+
+}  // namespace
+
+void check_sizes(const Shape& shape, DType dtype) { count_behind_zeros(shape, dtype); }
+
 namespace detail {
 namespace {
 
 // Checked: shapes come from users and files.
-int64_t checked_count(const Shape& shape, size_t element_size) {
-  int64_t n = 1;
-  bool zero = false, overflow = false;
-  for (int64_t d : shape) {
+int64_t checked_count(const Shape& shape, DType dtype) {
+  bool zero = false;
+  for (const int64_t d : shape) {
     TD_CHECK(d >= 0, "shape {} has a negative size", shape);
-    if (d == 0) zero = true;
-    overflow = overflow || __builtin_mul_overflow(n, d == 0 ? 1 : d, &n);
+    zero = zero || d == 0;
   }
-  // Of tensors without elements, too: their strides count what lies behind a size of 0.
-  int64_t bytes;
-  TD_CHECK(!overflow && !__builtin_mul_overflow(n, static_cast<int64_t>(element_size), &bytes),
-           ErrorCode::out_of_memory,
-           "out of memory: a tensor of shape {} has more elements than fit in memory", shape);
-  return zero ? 0 : n;
+  const int64_t count = count_behind_zeros(shape, dtype);
+  return zero ? 0 : count;
 }
 
 TensorImpl* allocate_header() {
@@ -43,7 +55,7 @@ TensorImpl* allocate_header() {
 }  // namespace
 
 TensorImpl* allocate_tensor(DType dtype, const Shape& shape, Device device) {
-  const int64_t count = checked_count(shape, size_of(dtype));
+  const int64_t count = checked_count(shape, dtype);
   uint8_t size_class;
   void* block = allocate_block(header_bytes + static_cast<size_t>(count) * size_of(dtype), size_class);
   auto* impl = new (block) TensorImpl;
@@ -76,6 +88,7 @@ TensorImpl* make_view(TensorImpl* source, void* data, DType dtype, const Shape& 
 
 TensorImpl* make_symbolic(const Spec& spec, void* trace, uint64_t serial, int32_t value_id,
                           std::string_view name, Location where) {
+  check_sizes(spec.shape, spec.dtype);
   uint8_t size_class;
   void* block = allocate_block(header_bytes + sizeof(SymbolicInfo), size_class);
   auto* impl = new (block) TensorImpl;
@@ -99,7 +112,7 @@ const SymbolicInfo& symbolic_info(const TensorImpl* impl) {
 }
 
 Tensor from_bytes(const void* data, DType dtype, size_t count, const Shape& shape) {
-  const int64_t expected = checked_count(shape, size_of(dtype));
+  const int64_t expected = checked_count(shape, dtype);
   TD_CHECK(expected == static_cast<int64_t>(count), "{} elements do not fill shape {}, which has {}", count,
            shape, expected);
   Tensor t = empty_tensor(dtype, shape);
@@ -109,7 +122,7 @@ Tensor from_bytes(const void* data, DType dtype, size_t count, const Shape& shap
 
 Tensor from_foreign(void* data, DType dtype, size_t count, const Shape& shape, void (*release)(void*),
                     void* argument) {
-  const int64_t expected = checked_count(shape, size_of(dtype));
+  const int64_t expected = checked_count(shape, dtype);
   TD_CHECK(expected == static_cast<int64_t>(count), "{} elements do not fill shape {}, which has {}", count,
            shape, expected);
   uint8_t size_class;

@@ -1,5 +1,6 @@
 #include "graph/graph.h"
 
+#include "core/shape_limits.h"
 #include "graph/run_node.h"
 #include "ops/dispatch.h"
 
@@ -22,7 +23,10 @@ int32_t Graph::add(const OpDef& op, AttributeBox attributes, std::span<const Val
   n.op = &op;
   n.attributes = std::move(attributes);
   for (ValueRef v : node_inputs) n.inputs.push_back(v);
-  for (const Spec& s : node_outputs) n.outputs.push_back(s);
+  for (const Spec& s : node_outputs) {
+    check_sizes(s.shape, s.dtype);  // they come from files, too
+    n.outputs.push_back(s);
+  }
   n.where = where;
   n.calls = current_calls;
   std::string base = name.empty() ? op.display_name() : std::string(name);
