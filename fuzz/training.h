@@ -18,8 +18,10 @@ inline tandem::Tensor rows_of_y() { return tandem::Tensor({{1}, {2}, {3}, {4}, {
 struct Loop {
   tandem::nn::Sequential model{{tandem::nn::Dense(3, "tanh"), tandem::nn::Dense(1)}};
   tandem::nn::Adam optimizer{0.05};
-  tandem::data::Iterator batches =
-      tandem::data::Dataset::from_tensors({rows_of_x(), rows_of_y()}).shuffle(3, {.window = 4}).batch(2).iterate();
+  tandem::data::Iterator batches = tandem::data::Dataset::from_tensors({rows_of_x(), rows_of_y()})
+                                       .shuffle(3, {.window = 4})
+                                       .batch(2)
+                                       .iterate();
   int64_t steps = 0;
   tandem::nn::Checkpoint all;
 
