@@ -159,6 +159,65 @@ TEST(Behaviour, C_08_SwitchByIndex) {
   EXPECT_EQ(f.trace_count(), 1);
 }
 
+TEST(Behaviour, C_07_WorkOfOneBranchIsSunkIntoIt) {
+  std::ostringstream text;
+  td::set_print_stream(&text);
+  const auto body = [](td::Tensor x) {
+    const td::Tensor costly = td::exp(td::matmul(td::expand(x, {4, 4}), td::ones({4, 4})));
+    td::print("effects stay");
+    return td::cond(
+        x > 0, [&] { return td::sum(costly); }, [&] { return x; });
+  };
+  const auto f = td::function(body);
+  for (const float x : {0.5f, -0.5f}) EXPECT_TRUE(same_bits(f(x), body(x)));
+  td::set_print_stream(nullptr);
+  EXPECT_EQ(text.str(), "effects stay\neffects stay\neffects stay\neffects stay\n");
+  EXPECT_FALSE(contains(f.trace(0).graph, "MatMul"));
+  EXPECT_FALSE(contains(f.trace(0).graph, "Exp("));
+}
+
+// What the other branch would send back does not exist: no zero of it meets an infinity.
+TEST(Behaviour, C_09_NothingComesBackFromTheOtherBranch) {
+  const td::Variable w(td::Tensor({0.f, 2.f}), {.name = "w"});
+  const auto slope = [&](td::Tensor x, td::Tensor p) {
+    td::GradientTape tape;
+    tape.watch(x);
+    const td::Tensor root = td::sqrt(x * w), twice = root * 2, logarithm = td::log(w);
+    const td::Tensor y = td::cond(
+        p > 0, [&] { return td::sum(twice) + td::sum(logarithm * x); }, [&] { return td::sum(x * 3); });
+    const td::Tensor z = td::cond(
+        p > 1, [&] { return td::sum(twice); }, [&] { return td::sum(root) + td::sum(x); });
+    const td::Tensor other = td::cond(
+        p > 2, [&] { return td::sum(td::exp(root)); }, [&] { return td::sum(x); });
+    auto [dx, dw, droot] = tape.gradient(y + z + other + td::sum(x * x), x, w, root);
+    for (td::Tensor* d : {&dx, &dw, &droot})
+      if (!d->defined()) *d = td::zeros({2});
+    return td::concat({dx, dw, droot}, 0);
+  };
+  const auto f = td::function(slope);
+  for (const float p : {-1.f, 0.5f, 1.5f, 3.f})
+    for (const td::Tensor& x : {td::Tensor({0.f, 4.f}), td::Tensor({3.f, 0.25f})}) {
+      const td::Tensor eager = slope(x, p), graph = f(x, p);
+      // A gradient that is none is zero, of either sign.
+      EXPECT_EQ(td::to_string(eager + 0), td::to_string(graph + 0)) << p;
+    }
+  // To second order.
+  const auto curvature = [](td::Tensor x, td::Tensor p) {
+    td::GradientTape outer;
+    outer.watch(x);
+    td::GradientTape tape;
+    tape.watch(x);
+    const td::Tensor root = td::sqrt(x) * 2;
+    const td::Tensor y = td::cond(
+        p > 0, [&] { return td::sum(root * x); }, [&] { return td::sum(x * x * x); });
+    const td::Tensor d = tape.gradient(y, x);
+    return outer.gradient(td::sum(d * d), x);
+  };
+  const auto g = td::function(curvature);
+  EXPECT_TRUE(same_bits(g(td::Tensor({0.f, 4.f}), -1.f), curvature(td::Tensor({0.f, 4.f}), -1.f)));
+  EXPECT_TRUE(same_bits(g(td::Tensor({1.f, 4.f}), 1.f), curvature(td::Tensor({1.f, 4.f}), 1.f)));
+}
+
 TEST(Behaviour, C_09_GradientsFollowTheTakenBranch) {
   auto body = [](td::Tensor x) {
     return td::cond(

@@ -7,6 +7,7 @@
 #include "compiler/passes/passes.h"
 #include "compiler/rules.h"
 #include "function/function_core.h"
+#include "graph/bodies.h"
 #include "graph/verify.h"
 #include "ops/variable_impl.h"
 #include "tandem/tandem.h"
@@ -651,6 +652,110 @@ TEST(DeadBranches, SizesOfTwoBodiesStayApart) {
   for (const td::Node& n : graph.nodes)
     if (n.op->has(td::dynamic_shape)) sizes.insert(n.outputs[0].shape[1]);
   EXPECT_EQ(sizes.size(), 2u);
+}
+
+namespace {
+
+/// The graph, then the bodies of its only If.
+std::string text_with_branches(const td::Graph& graph) {
+  std::string text = text_of(graph);
+  for (const td::Node& n : graph.nodes)
+    if (n.op->has(td::has_bodies))
+      for (const td::Graph* body : td::bodies_of(n).graphs) text += text_of(*body);
+  return text;
+}
+
+/// What sinking leaves of it; the results stay the same, and a second time changes nothing.
+std::string sunk(const std::function<Values(Values)>& body, const Values& arguments) {
+  const td::Graph before = traced(body, arguments);
+  td::Graph after = before;
+  run_pass(td::passes::sink, after);
+  expect_same_results(before, after);
+  return text_with_branches(after);
+}
+bool sinks(const std::function<Values(Values)>& body, const Values& arguments) {
+  td::Graph graph = traced(body, arguments);
+  return run_pass(td::passes::sink, graph);
+}
+
+}  // namespace
+
+TEST(Sink, WorkOfOneBranchGoesIntoIt) {
+  EXPECT_EQ(sunk(
+                [](Values x) -> Values {
+                  const td::Tensor y = td::exp(x[0]), z = y * 2, w = -x[0];
+                  return {td::cond(
+                      td::sum(x[1]) > 0, [&] { return z + x[0]; }, [&] { return w; })};
+                },
+                {two, two}),
+            "graph(x: float32(2,), x_1 \"x\": float32(2,)) {\n"
+            "  %reduce_sum = ReduceSum(%x_1, _) {keepdims=0} : float32()\n"
+            "  %constant_1 = Constant {value=float32()[0]} : float32()\n"
+            "  %greater = Greater(%reduce_sum, %constant_1) : bool()\n"
+            "  %if = If(%greater, %x) : float32(2,)\n"
+            "  return %if\n"
+            "}\n"
+            "graph(\"x:0\": float32(2,)) {\n"
+            "  %exp_1 = Exp(%\"x:0\") : float32(2,)\n"
+            "  %constant = Constant {value=float32()[2]} : float32()\n"
+            "  %mul = Mul(%exp_1, %constant) : float32(2,)\n"
+            "  %add = Add(%mul, %\"x:0\") : float32(2,)\n"
+            "  return %add\n"
+            "}\n"
+            "graph(unused_1 \"unused\": float32(2,)) {\n"
+            "  %neg = Neg(%unused_1) : float32(2,)\n"
+            "  return %neg\n"
+            "}\n");
+}
+
+TEST(Sink, WorkThatOthersNeedStays) {
+  const auto both = [](Values x) -> Values {
+    const td::Tensor y = td::exp(x[0]);
+    return {td::cond(
+        td::sum(x[1]) > 0, [&] { return y; }, [&] { return -y; })};
+  };
+  EXPECT_FALSE(sinks(both, {two, two}));
+  const auto outside = [](Values x) -> Values {
+    const td::Tensor y = td::exp(x[0]);
+    return {td::cond(
+                td::sum(x[1]) > 0, [&] { return y; }, [&] { return x[0]; }),
+            y};
+  };
+  EXPECT_FALSE(sinks(outside, {two, two}));
+  const auto decides = [](Values x) -> Values {
+    const td::Tensor y = td::exp(x[0]);
+    return {td::cond(
+        td::sum(y) > 0, [&] { return y; }, [&] { return x[0]; })};
+  };
+  EXPECT_FALSE(sinks(decides, {two, two}));
+}
+
+TEST(Sink, EffectsStay) {
+  const td::Variable v(two, {.name = "v", .unique_name = false});
+  // What is made of random bits may sink; the generator advances where it did.
+  td::Graph random = traced(
+      [](Values x) -> Values {
+        const td::Tensor y = td::random::uniform({2});
+        return {td::cond(
+            td::sum(x[0]) > 0, [&] { return y; }, [&] { return x[0]; })};
+      },
+      {two});
+  const auto ordered = [&] {
+    return std::count_if(random.nodes.begin(), random.nodes.end(), [](const td::Node& n) {
+      return (n.op->traits & (td::effect | td::reads_variable | td::writes_variable)) != 0;
+    });
+  };
+  const auto before = ordered();
+  EXPECT_GT(before, 1);
+  run_pass(td::passes::sink, random);
+  EXPECT_EQ(ordered(), before);
+  const auto read = [&](Values x) -> Values {
+    const td::Tensor y = v.value();
+    v.assign(x[0]);
+    return {td::cond(
+        td::sum(x[0]) > 0, [&] { return y; }, [&] { return x[0]; })};
+  };
+  EXPECT_FALSE(sinks(read, {two}));
 }
 
 TEST(DeadBranches, ABranchWhoseResultNothingUses) {

@@ -66,6 +66,7 @@ void TapeMode::Recording::WayBack::clear() {
   source_ids.clear();
   relevant.clear();
   sums.clear();
+  arrivals.clear();
 }
 
 /// Spare recordings of a thread, for as many tapes as usually nest.
@@ -327,9 +328,21 @@ void TapeMode::find_way_back(std::span<const GradientSource> sources, WayBack& w
   }
 }
 
+int TapeMode::relevant_id(const void* key, const WayBack& way) const {
+  const int id = recording_data_->ids.find(key);
+  return id >= 0 && static_cast<size_t>(id) < way.relevant.size() && way.relevant[static_cast<size_t>(id)]
+             ? id
+             : -1;
+}
+
+void TapeMode::Recording::WayBack::add(int id, const Tensor& gradient) {
+  Tensor& sum = sums[static_cast<size_t>(id)];
+  sum = sum.defined() ? sum + gradient : gradient;
+  if (!arrivals.empty()) arrivals[static_cast<size_t>(id)] = nullptr;
+}
+
 void TapeMode::go_back(size_t index, WayBack& way) {
   const TrackedIds& ids = recording_data_->ids;
-  const std::vector<bool>& relevant = way.relevant;
   std::vector<Tensor>& sums = way.sums;
   // A copy of the handles: recording may go on during gradient() and move the records.
   const Record& r = recording_data_->records[index];
@@ -341,18 +354,11 @@ void TapeMode::go_back(size_t index, WayBack& way) {
     arrives = arrives || dy.back().defined();
   }
   if (!arrives) return;
-  auto relevant_id = [&](const void* key) {
-    const int id = ids.find(key);
-    return id >= 0 && static_cast<size_t>(id) < relevant.size() && relevant[static_cast<size_t>(id)] ? id
-                                                                                                     : -1;
-  };
   const CallSiteOverride site(r.where);
   const detail::NameLevel level("gradient");
   if (r.op->has(reads_variable)) {
-    const int id = relevant_id(r.attributes.as<VariableAttributes>().variable.get());
-    if (id < 0) return;
-    Tensor& sum = sums[static_cast<size_t>(id)];
-    sum = sum.defined() ? sum + dy[0] : dy[0];
+    const int id = relevant_id(r.attributes.as<VariableAttributes>().variable.get(), way);
+    if (id >= 0) way.add(id, dy[0]);
     return;
   }
   const OpDef& op = *r.op;
@@ -360,25 +366,14 @@ void TapeMode::go_back(size_t index, WayBack& way) {
   const SmallVector<Tensor, 3> inputs = r.inputs;
   const SmallVector<Tensor, 1> outputs = r.outputs;
   if (r.backward) {
-    std::vector<int> where;
-    for (const Tensor& x : inputs) where.push_back(x.defined() ? relevant_id(x.impl()) : -1);
-    for (const auto& v : r.variables) where.push_back(relevant_id(v.get()));
-    // The same tensor given twice has one running sum: only its first place carries it in.
-    std::vector<Tensor> running(where.size());
-    for (size_t i = 0; i < where.size(); ++i)
-      if (where[i] >= 0) running[i] = std::exchange(sums[static_cast<size_t>(where[i])], Tensor());
-    Backward& backward = *r.backward;
-    backward.run(dy, running);
-    for (size_t i = 0; i < where.size(); ++i) {
-      if (where[i] < 0 || !running[i].defined()) continue;
-      Tensor& sum = sums[static_cast<size_t>(where[i])];
-      sum = sum.defined() ? sum + running[i] : running[i];
-    }
-    return;
+    std::vector<int> places;
+    for (const Tensor& x : inputs) places.push_back(x.defined() ? relevant_id(x.impl(), way) : -1);
+    for (const auto& v : r.variables) places.push_back(relevant_id(v.get(), way));
+    return go_back_structured(*r.backward, dy, places, way);
   }
   uint64_t needed = 0;
   for (int i = 0; i < inputs.size(); ++i)
-    if (inputs[i].defined() && is_floating(inputs[i].dtype()) && relevant_id(inputs[i].impl()) >= 0)
+    if (inputs[i].defined() && is_floating(inputs[i].dtype()) && relevant_id(inputs[i].impl(), way) >= 0)
       needed |= uint64_t{1} << std::min(i, 63);
   if (needed == 0) return;
   if (!op.gradient) {
@@ -396,30 +391,194 @@ void TapeMode::go_back(size_t index, WayBack& way) {
   }
   for (int i = 0; i < std::min(dx.size(), inputs.size()); ++i) {
     if (!dx[i].defined() || !inputs[i].defined()) continue;
-    const int id = relevant_id(inputs[i].impl());
-    if (id < 0) continue;
-    Tensor& sum = sums[static_cast<size_t>(id)];
-    sum = sum.defined() ? sum + dx[i] : dx[i];
+    if (const int id = relevant_id(inputs[i].impl(), way); id >= 0) way.add(id, dx[i]);
   }
 }
 
-void TapeMode::go_back_over_all(WayBack& way) {
-  Recording& data = *recording_data_;
-  for (size_t i = data.records.size(); i-- > 0;) {
-    go_back(i, way);
-    if (options_.persistent) continue;
-    // What only the way back needed goes now: sums of tensors that nothing earlier uses, and the record. The
-    // sources' sums must stay.
-    Record& r = data.records[i];
-    for (const Tensor& y : r.outputs) {
-      const int id = data.ids.find(y.impl());
-      if (id >= 0 && std::find(way.source_ids.begin(), way.source_ids.end(), id) == way.source_ids.end() &&
-          static_cast<size_t>(id) < way.sums.size())
-        way.sums[static_cast<size_t>(id)] = Tensor();
-    }
-    r.inputs.clear();
-    r.backward.reset();
+void TapeMode::go_back_structured(Backward& backward, std::span<const Tensor> output_gradients,
+                                  std::span<const int> places, WayBack& way) {
+  const auto none = [&](size_t i) { return places[i] < 0; };
+  // The same tensor given twice has one running sum: only its first place carries it in.
+  std::vector<Tensor> running(places.size()), before;
+  std::vector<std::shared_ptr<const Arrival>> arrivals(places.size());
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (none(i)) continue;
+    const auto id = static_cast<size_t>(places[i]);
+    running[i] = std::exchange(way.sums[id], Tensor());
+    if (!way.arrivals.empty()) arrivals[i] = std::exchange(way.arrivals[id], nullptr);
   }
+  before = running;
+  backward.run(output_gradients, running);
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (none(i) || !running[i].defined()) continue;
+    // Whether something arrives: always, where one of all that was added always does.
+    std::shared_ptr<const Arrival> arrival = arrivals[i];
+    if (running[i].impl() != before[i].impl()) {
+      const std::shared_ptr<const Arrival> added = backward.arrival(i);
+      if (!before[i].defined())
+        arrival = added;
+      else
+        arrival = arrival && added ? arrival->either(*added) : nullptr;
+    }
+    const auto id = static_cast<size_t>(places[i]);
+    const bool alone = !way.sums[id].defined();
+    if (!alone) {
+      const auto other = way.arrivals.empty() ? nullptr : way.arrivals[id];
+      arrival = arrival && other ? arrival->either(*other) : nullptr;
+    }
+    way.add(places[i], running[i]);
+    if (!arrival) continue;
+    way.arrivals.resize(way.sums.size());
+    way.arrivals[id] = arrival;
+  }
+}
+
+// ---- gradients that not every run sends back
+//
+// What the branch that was not taken would send back does not exist: eager code never sees it. The records
+// that it would reach go back inside a branch of their own, so that no zero meets an infinity on its way.
+
+template <class F>
+void TapeMode::for_each_receiver(const Record& r, const WayBack& way, F&& use) const {
+  if (r.op->has(reads_variable)) {
+    const int id = relevant_id(r.attributes.as<VariableAttributes>().variable.get(), way);
+    if (id >= 0) use(id, r.outputs[0].spec());
+  }
+  for (const Tensor& x : r.inputs)
+    if (const int id = x.defined() ? relevant_id(x.impl(), way) : -1; id >= 0) use(id, x.spec());
+  for (const auto& v : r.variables)
+    if (const int id = relevant_id(v.get(), way); id >= 0) use(id, v->spec);
+}
+
+std::shared_ptr<const Arrival> TapeMode::arrival_at(size_t index, const WayBack& way) const {
+  std::shared_ptr<const Arrival> all;
+  for (const Tensor& y : recording_data_->records[index].outputs) {
+    const int id = y.defined() ? recording_data_->ids.find(y.impl()) : -1;
+    if (id < 0 || static_cast<size_t>(id) >= way.sums.size() || !way.sums[static_cast<size_t>(id)].defined())
+      continue;
+    const std::shared_ptr<const Arrival>& one = way.arrivals[static_cast<size_t>(id)];
+    if (!one) return nullptr;
+    all = !all || all == one ? one : all->either(*one);
+  }
+  return all;
+}
+
+size_t TapeMode::first_reached_only_where(const std::shared_ptr<const Arrival>& arrival, size_t last,
+                                          const WayBack& way) const {
+  std::vector<bool> inside(way.sums.size(), false);  // sums that begin here
+  size_t first = last;
+  for (size_t i = last + 1; i-- > 0; first = i) {
+    const Record& r = recording_data_->records[i];
+    bool reached = i == last, only_here = true;
+    for (const Tensor& y : r.outputs) {
+      const int id = y.defined() && i != last ? recording_data_->ids.find(y.impl()) : -1;
+      if (id < 0 || static_cast<size_t>(id) >= way.sums.size()) continue;
+      const auto at = static_cast<size_t>(id);
+      const bool here = inside[at] || (way.sums[at].defined() && way.arrivals[at] == arrival);
+      reached = reached || here;
+      only_here = only_here && (here || !way.sums[at].defined());
+    }
+    if (!only_here) break;
+    if (!reached) continue;
+    for_each_receiver(r, way, [&](int id, const Spec&) {
+      const auto at = static_cast<size_t>(id);
+      if (!way.sums[at].defined()) inside[at] = true;
+    });
+  }
+  return first;
+}
+
+size_t TapeMode::go_back_where(const std::shared_ptr<const Arrival>& arrival, size_t last, WayBack& way) {
+  const size_t first = first_reached_only_where(arrival, last, way);
+  const Location where = recording_data_->records[last].where;
+  // Sums that others read afterwards: those of sources, and of what these records did not make.
+  std::vector<bool> passes(way.sums.size(), true);
+  for (size_t i = first; i <= last; ++i)
+    for (const Tensor& y : recording_data_->records[i].outputs)
+      if (const int id = y.defined() ? recording_data_->ids.find(y.impl()) : -1;
+          id >= 0 && static_cast<size_t>(id) < passes.size())
+        passes[static_cast<size_t>(id)] = false;
+  for (int id : way.source_ids)
+    if (id >= 0) passes[static_cast<size_t>(id)] = true;
+  struct Receiver {
+    size_t id;
+    Spec spec;
+  };
+  std::vector<Receiver> receivers;
+  for (size_t i = first; i <= last; ++i)
+    for_each_receiver(recording_data_->records[i], way, [&](int id, const Spec& spec) {
+      const auto at = static_cast<size_t>(id);
+      if (!passes[at]) return;
+      passes[at] = false;  // once
+      receivers.push_back({at, spec});
+    });
+  const std::vector<Tensor> before = way.sums;
+  const std::vector<std::shared_ptr<const Arrival>> arrivals = way.arrivals;
+  std::vector<bool> received(receivers.size(), false);
+  const auto then = [&] {
+    for (size_t i = last + 1; i-- > first;) go_back(i, way);
+    std::vector<Tensor> results;
+    for (size_t k = 0; k < receivers.size(); ++k) {
+      const size_t id = receivers[k].id;
+      received[k] = way.sums[id].impl() != before[id].impl();
+      if (received[k]) results.push_back(way.sums[id]);
+    }
+    return results;
+  };
+  const auto otherwise = [&] {
+    std::vector<Tensor> results;
+    for (size_t k = 0; k < receivers.size(); ++k) {
+      if (!received[k]) continue;
+      const Tensor& sum = before[receivers[k].id];
+      const Spec& spec = receivers[k].spec;
+      results.push_back(sum.defined() ? sum : full(spec.shape, -0.0, spec.dtype));  // -0: an empty sum
+    }
+    return results;
+  };
+  const CallSiteOverride site(where);
+  const std::vector<Tensor> results = arrival->choose(then, otherwise, where);
+  way.sums = before;
+  way.arrivals = arrivals;
+  for (size_t k = 0, next = 0; k < receivers.size(); ++k) {
+    if (!received[k]) continue;
+    const size_t id = receivers[k].id;
+    const std::shared_ptr<const Arrival>& old = way.arrivals[id];
+    if (!before[id].defined())
+      way.arrivals[id] = arrival;
+    else if (old && old != arrival)
+      way.arrivals[id] = old->either(*arrival);
+    way.sums[id] = results[next++];
+  }
+  return first;
+}
+
+void TapeMode::go_back_over_all(WayBack& way) {
+  for (size_t end = recording_data_->records.size(); end > 0;) {
+    const std::shared_ptr<const Arrival> arrival = way.arrivals.empty() ? nullptr : arrival_at(end - 1, way);
+    size_t first = end - 1;
+    if (arrival)
+      first = go_back_where(arrival, first, way);
+    else
+      go_back(first, way);
+    if (!options_.persistent)
+      for (size_t i = end; i-- > first;) forget_record(i, way);
+    end = first;
+  }
+}
+
+// What only the way back needed goes: sums of tensors that nothing earlier uses, and the record. The sources'
+// sums must stay.
+void TapeMode::forget_record(size_t index, WayBack& way) {
+  Recording& data = *recording_data_;
+  Record& r = data.records[index];
+  for (const Tensor& y : r.outputs) {
+    const int id = data.ids.find(y.impl());
+    if (id >= 0 && std::find(way.source_ids.begin(), way.source_ids.end(), id) == way.source_ids.end() &&
+        static_cast<size_t>(id) < way.sums.size())
+      way.sums[static_cast<size_t>(id)] = Tensor();
+  }
+  r.inputs.clear();
+  r.backward.reset();
 }
 
 std::vector<Tensor> TapeMode::gradients_onto(std::span<const Tensor> targets, std::span<const Tensor> weights,

@@ -92,6 +92,10 @@ class TapeMode final : public Mode {
       std::vector<int> source_ids;
       std::vector<bool> relevant;
       std::vector<Tensor> sums;
+      /// When something arrives at each sum; null: always. Empty as long as all are.
+      std::vector<std::shared_ptr<const Arrival>> arrivals;
+      /// A gradient that always arrives.
+      void add(int id, const Tensor& gradient);
       void clear();
     } way_back;
     void clear();
@@ -107,6 +111,21 @@ class TapeMode final : public Mode {
                         Tensors& outputs);
   void pass_on(const OpDef& op, const void* attributes, Operands operands, Location where, Tensors& outputs);
   void go_back(size_t index, WayBack& way);
+  void go_back_structured(Backward& backward, std::span<const Tensor> output_gradients,
+                          std::span<const int> places, WayBack& way);
+  /// The id of what the sources depend on or that depends on them; else -1.
+  int relevant_id(const void* key, const WayBack& way) const;
+  /// Calls use(id, spec) for each sum that a record adds to.
+  template <class F>
+  void for_each_receiver(const Record& record, const WayBack& way, F&& use) const;
+  /// When anything reaches a record; null: always, or never.
+  std::shared_ptr<const Arrival> arrival_at(size_t index, const WayBack& way) const;
+  /// Goes back through record `last` and those before it that nothing else reaches, all under the same
+  /// condition. Returns the first of them.
+  size_t go_back_where(const std::shared_ptr<const Arrival>& arrival, size_t last, WayBack& way);
+  size_t first_reached_only_where(const std::shared_ptr<const Arrival>& arrival, size_t last,
+                                  const WayBack& way) const;
+  void forget_record(size_t index, WayBack& way);
   void find_way_back(std::span<const GradientSource> sources, WayBack& way) const;
   void go_back_over_all(WayBack& way);
 

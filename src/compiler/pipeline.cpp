@@ -20,6 +20,7 @@ constexpr Pass pipeline[] = {
     {"algebra", passes::algebra},                // exact rules
     {"fast_math", passes::fast_math, true},      // rules that may change bits
     {"merge_common", passes::merge_common},      // what is computed twice
+    {"sink", passes::sink},                      // what only one branch needs
     {"keep_channels_last", passes::keep_channels_last, false, true},  // memory as convolutions like it
 };
 

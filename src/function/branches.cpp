@@ -44,6 +44,10 @@ class StructuredIf final : public RunnableBody {
   }
 
   View view() const override { return {Kind::branches, {&bodies_[0].graph, &bodies_[1].graph}}; }
+  std::shared_ptr<Structured> with_branches(std::vector<Graph> graphs) const override {
+    return std::make_shared<StructuredIf>(compiled_body(std::move(graphs[0])),
+                                          compiled_body(std::move(graphs[1])), results_);
+  }
 
   std::unique_ptr<Backward> apply_recording(std::span<const Tensor> inputs, const std::vector<bool>& needed,
                                             Location where, Tensors& outputs) override;
@@ -52,6 +56,23 @@ class StructuredIf final : public RunnableBody {
   TracedBody bodies_[2];
   std::vector<Spec> results_;
   std::vector<std::shared_ptr<detail::VariableImpl>> variables_;
+};
+
+class BranchArrival final : public Arrival {
+ public:
+  explicit BranchArrival(Tensor holds) : holds_(std::move(holds)) {}
+
+  std::vector<Tensor> choose(const std::function<TensorList()>& then,
+                             const std::function<TensorList()>& otherwise, Location where) const override {
+    return detail::traced_cond(holds_, then, otherwise, where);
+  }
+  std::shared_ptr<const Arrival> either(const Arrival& other) const override {
+    return std::make_shared<BranchArrival>(
+        logical_or(holds_, static_cast<const BranchArrival&>(other).holds_));
+  }
+
+ private:
+  Tensor holds_;
 };
 
 class IfBackward final : public Backward {
@@ -75,8 +96,11 @@ class IfBackward final : public Backward {
     for (const Tensor& t : output_gradients) arriving.push_back(t.defined());
     // `sums` begins with the predicate, which has none.
     for (size_t i = 1; i < sums.size(); ++i) summed.push_back(sums[i].defined());
+    const SplitBody parts[2] = {split(graphs_[0], variables_, needed_, arriving, summed),
+                                split(graphs_[1], variables_, needed_, arriving, summed)};
+    find_arrivals(parts, summed);
     auto branch = [&](int which) -> TensorList {
-      const SplitBody s = split(graphs_[which], variables_, needed_, arriving, summed);
+      const SplitBody& s = parts[which];
       TensorList inputs;
       for (size_t k = 0; k < s.residuals.size(); ++k) {
         const SplitBody::Residual& r = s.residuals[k];
@@ -87,12 +111,13 @@ class IfBackward final : public Backward {
         if (t.defined()) inputs.push_back(t);
       for (size_t i = 0; i < needed_.size(); ++i)
         if (needed_[i] && summed[i]) inputs.push_back(sums[i + 1]);
-      TensorList found = replay_outputs(s.backward, inputs);
-      size_t next = 0;
-      for (size_t i = 0; i < needed_.size(); ++i) {
+      const TensorList all = replay_outputs(s.backward, inputs);
+      TensorList found;
+      for (size_t i = 0, next = 0; i < needed_.size(); ++i) {
         if (!needed_[i]) continue;
-        if (!found[next].defined()) found[next] = empty_sum(like_[i]);
-        ++next;
+        const Tensor& sum = all[next++];
+        if (!reached_[i]) continue;
+        found.push_back(sum.defined() ? sum : empty_sum(like_[i]));
       }
       return found;
     };
@@ -100,10 +125,37 @@ class IfBackward final : public Backward {
         predicate_, [&] { return branch(0); }, [&] { return branch(1); }, where_);
     size_t next = 0;
     for (size_t i = 0; i < needed_.size(); ++i)
-      if (needed_[i]) sums[i + 1] = found[next++];
+      if (reached_[i]) sums[i + 1] = found[next++];
+  }
+
+  std::shared_ptr<const Arrival> arrival(size_t i) const override {
+    return i == 0 ? nullptr : arrivals_[i - 1];
   }
 
  private:
+  /// Whether each sum gets something from a branch, and when.
+  void find_arrivals(const SplitBody (&parts)[2], const std::vector<bool>& summed) {
+    reached_.assign(needed_.size(), false);
+    arrivals_.assign(needed_.size(), nullptr);
+    std::shared_ptr<const Arrival> when[2];
+    for (size_t i = 0, next = 0; i < needed_.size(); ++i) {
+      if (!needed_[i]) continue;
+      bool adds[2];
+      for (int b = 0; b < 2; ++b) {
+        const Graph& g = parts[b].backward;
+        const ValueRef v = g.outputs[next];
+        // A sum that comes out as it came in got nothing.
+        adds[b] = v.present() && !(summed[i] && g.node(v.node).op->has(is_input));
+      }
+      ++next;
+      reached_[i] = adds[0] || adds[1];
+      if (adds[0] == adds[1] || !predicate_.is_symbolic()) continue;
+      const int b = adds[0] ? 0 : 1;
+      if (!when[b]) when[b] = std::make_shared<BranchArrival>(b == 0 ? predicate_ : logical_not(predicate_));
+      arrivals_[i] = when[b];
+    }
+  }
+
   Graph graphs_[2];
   std::vector<std::shared_ptr<detail::VariableImpl>> variables_;
   std::vector<bool> needed_;
@@ -111,6 +163,8 @@ class IfBackward final : public Backward {
   Residuals residuals_[2];
   Location where_;
   TensorList like_;  // captures, then values of the variables' shapes
+  std::vector<bool> reached_;
+  std::vector<std::shared_ptr<const Arrival>> arrivals_;
 };
 
 std::unique_ptr<Backward> StructuredIf::apply_recording(std::span<const Tensor> inputs,

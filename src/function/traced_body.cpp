@@ -70,6 +70,13 @@ void widen_captures(TracedBody& body, int own_arguments, const TensorList& all) 
   body.compiled = std::make_shared<CompiledGraph>(body.graph, PipelineOptions());
 }
 
+TracedBody compiled_body(Graph graph) {
+  TracedBody body;
+  body.compiled = std::make_shared<CompiledGraph>(graph, PipelineOptions());
+  body.graph = std::move(graph);
+  return body;
+}
+
 TensorList union_of(const TensorList& a, const TensorList& b) {
   TensorList all = a;
   for (const Tensor& t : b)

@@ -23,6 +23,8 @@ TracedBody trace_body(std::string_view what, std::span<const Spec> arguments,
                       const std::function<std::vector<Tensor>(std::vector<Tensor>)>& body, Location where);
 /// Gives `body` one list of captures that it shares with another body, and compiles it.
 void widen_captures(TracedBody& body, int own_arguments, const std::vector<Tensor>& all);
+/// A body for running only: what it captures is known to the op that holds it.
+TracedBody compiled_body(Graph graph);
 std::vector<Tensor> union_of(const std::vector<Tensor>& a, const std::vector<Tensor>& b);
 
 /// A body's own symbols and those of the trace around it do not meet.

@@ -1,6 +1,7 @@
 #pragma once
 // What ops with the trait has_bodies hold: graphs, which passes, files and printers may look into.
 
+#include <memory>
 #include <vector>
 
 #include "graph/graph.h"
@@ -22,6 +23,8 @@ class GraphBodies : public Structured {
     int64_t maximum_iterations = -1;  ///< -1: no limit
   };
   virtual View view() const = 0;
+  /// Of the kind `branches`: the same with other bodies, of other captures.
+  virtual std::shared_ptr<Structured> with_branches(std::vector<Graph>) const { return nullptr; }
 };
 
 /// The bodies of a node whose op has the trait has_bodies.

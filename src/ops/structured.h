@@ -1,6 +1,7 @@
 #pragma once
 // Ops whose attributes hold graphs: calls, branches, loops. They tell the tape how to go back through them.
 
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -13,6 +14,19 @@ namespace detail {
 struct VariableImpl;
 }
 
+/// When a gradient arrives that not every run sends back: one of a branch.
+class Arrival {
+ public:
+  virtual ~Arrival() = default;
+  /// What `then` gives where it arrives, else what `otherwise` gives: the same number of tensors, of the same
+  /// dtypes and ranks. Runs `then` first, then `otherwise`.
+  virtual std::vector<Tensor> choose(const std::function<std::vector<Tensor>()>& then,
+                                     const std::function<std::vector<Tensor>()>& otherwise,
+                                     Location where) const = 0;
+  /// When this or another one arrives.
+  virtual std::shared_ptr<const Arrival> either(const Arrival& other) const = 0;
+};
+
 /// One step of a backward pass that adds its contributions itself, in the order in which eager code would add
 /// them: a graph's backward takes each running sum as an input (law 3).
 class Backward {
@@ -21,6 +35,8 @@ class Backward {
   /// `output_gradients`: one an output, undefined where none arrives. `sums`: one an input, then one a
   /// variable read; those not asked for are left alone, undefined ones are empty sums.
   virtual void run(std::span<const Tensor> output_gradients, std::span<Tensor> sums) = 0;
+  /// After run: when something was added to sum `i`; null: always, or, if that sum is as it was, never.
+  virtual std::shared_ptr<const Arrival> arrival(size_t) const { return nullptr; }
 };
 
 /// Base of what structured ops hold in their attributes.

@@ -14,6 +14,8 @@ bool fold_constants(Graph& graph);
 /// Branches and loops of which one way is left: a constant predicate, a loop that cannot begin, what nothing
 /// uses.
 bool dead_branches(Graph& graph);
+/// Moves work that only one branch needs into it.
+bool sink(Graph& graph);
 /// Computes once what is computed twice, reads of unchanged variables included.
 bool merge_common(Graph& graph);
 /// Learns sizes that became known since the graph was traced.
