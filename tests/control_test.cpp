@@ -132,6 +132,26 @@ TEST(While, TuplesAndCounts) {
 }
 
 // Going back twice: the loop that the first way back records keeps its own scans beside those of the second.
+TEST(While, ATensorThatIsCapturedAndTheStartSumsItsGradientsAsEagerCodeDoes) {
+  // In float16 another order of sums is seen at once.
+  const auto f = [](td::Tensor x) {
+    const td::Tensor power =
+        td::while_loop([](td::Tensor v) { return td::sum(v) < 40; }, [&](td::Tensor v) { return v * x; }, x);
+    return td::sum(td::exp(td::add_n({x, power, power}) / 16));
+  };
+  const auto graph = td::function(f);
+  const auto gradient = [](const auto& g, const td::Tensor& x) {
+    td::GradientTape tape;
+    tape.watch(x);
+    return tape.gradient(g(x), x);
+  };
+  for (int i = 0; i < 50; ++i) {
+    const td::Tensor x = td::cast(td::linspace(1.1 + 0.013 * i, 1.5 + 0.007 * i, 5), td::float16);
+    EXPECT_TRUE(same_bits(td::cast(gradient(f, x), td::float32), td::cast(gradient(graph, x), td::float32)))
+        << x;
+  }
+}
+
 TEST(While, SecondDerivativesGoThroughTheLoopsOwnScans) {
   const std::vector<std::function<td::Tensor(td::Tensor)>> losses{
       [](td::Tensor x) {

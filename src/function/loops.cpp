@@ -396,7 +396,7 @@ TensorList traced_while(const std::function<Tensor(TensorList)>& condition,
     TD_CHECK(options.shape_invariants.empty() || options.shape_invariants.size() == variables.size(),
              "{} shape invariants were given for {} loop variables", options.shape_invariants.size(),
              variables.size());
-    TensorList last = record_loop(condition, body, variables, options, where);
+    TensorList last = record_loop(condition, body, loop_entries(variables), options, where);
     last.resize(variables.size());
     return last;
   });
@@ -416,7 +416,7 @@ TensorList loop_with_scans(const std::function<Tensor(TensorList)>& condition,
     return named("loop", where, [&] {
       const WhileOptions options{.maximum_iterations = -1,
                                  .shape_invariants = varying_sizes(body, variables, where)};
-      return record_loop(condition, body, variables, options, where);
+      return record_loop(condition, body, loop_entries(variables), options, where);
     });
   variables = loop_entries(variables);
   std::vector<TensorList> kept(scans.size());
