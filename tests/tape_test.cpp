@@ -89,3 +89,12 @@ TEST(Tape, SoftmaxAgainstDifferences) {
     EXPECT_NEAR(gradient[static_cast<size_t>(i)], (shifted(1e-6) - shifted(-1e-6)) / 2e-6, 1e-8);
   }
 }
+
+// The second division takes the short cut of calls that have come before.
+TEST(Tape, ErrorsUnderATapeNameOpAndLine) {
+  const td::Tensor x({4, 6}, td::int64), zero({0, 1}, td::int64);
+  td::GradientTape tape;
+  static_cast<void>(x / 2);
+  static_cast<void>(x / x);
+  EXPECT_ERROR(x / zero, "div: integer division by zero (tape_test.cpp:LINE)");
+}

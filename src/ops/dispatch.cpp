@@ -649,11 +649,9 @@ void run_flat_rows(const kernel::Program& program, const void* const* in, const 
   }
 }
 
-}  // namespace
-
 // The short cut of element-wise ops on contiguous operands of equal shapes, single elements, and rows that
 // repeat: no inference, no look-up.
-bool evaluate_flat(const OpDef& op, Operands operands, Tensor& output) {
+bool run_flat_op(const OpDef& op, Operands operands, Tensor& output) {
   const size_t count = operands.size();
   const void* in[3];
   TensorImpl* lead = nullptr;  // its shape is the result's
@@ -704,6 +702,17 @@ bool evaluate_flat(const OpDef& op, Operands operands, Tensor& output) {
   return true;
 }
 
+}  // namespace
+
+bool evaluate_flat(const OpDef& op, Operands operands, Tensor& output) {
+  try {
+    return run_flat_op(op, operands, output);
+  } catch (Error& e) {
+    e.set_origin(op.display_name(), location_of(operands));
+    throw;
+  }
+}
+
 namespace {
 
 // Builds the program that evaluate_flat will find next time.
@@ -744,12 +753,7 @@ void fill_program_cache(const OpDef& op, Operands operands) {
 Tensor apply_one(const OpDef& op, const void* attributes, Operands operands) {
   if (!current_mode && op.program_cache) [[likely]] {
     Tensor output;
-    try {
-      if (evaluate_flat(op, operands, output)) return output;
-    } catch (Error& e) {
-      e.set_origin(op.display_name(), location_of(operands));
-      throw;
-    }
+    if (evaluate_flat(op, operands, output)) return output;
   }
   Tensors outputs;
   apply(op, attributes, operands, outputs);
