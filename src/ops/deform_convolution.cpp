@@ -71,7 +71,7 @@ struct DeformConv : Composite {
       shape.push_back(size != -1 ? size : offset[i] >= 0 ? offset[i] : c.fresh_symbol());
     }
     const bool known = windows.kernel[0] > 0 && windows.kernel[1] > 0 && windows.kernel[2] > 0;
-    const int64_t taps = windows.kernel_count() * a.offset_group;
+    const int64_t taps = known ? windows.kernel_count() * a.offset_group : 0;
     const auto check = [&](int i, int64_t channels) {
       if (!c.has(i) || !known) return;
       const Shape& s = c.shape(i);

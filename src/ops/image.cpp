@@ -238,7 +238,7 @@ struct Im2Col {
     Shape shape{x[0], -1, -1};
     if (c.constant(1, block)) {
       const Windows w = column_windows(a, x, block);
-      const bool known = w.kernel_count() > 0 && w.kernel[0] > 0 && w.kernel[1] > 0 && w.kernel[2] > 0;
+      const bool known = w.kernel[0] > 0 && w.kernel[1] > 0 && w.kernel[2] > 0;
       if (x[1] >= 0 && known) shape[1] = x[1] * w.kernel_count();
       if (w.output[0] >= 0 && w.output[1] >= 0 && w.output[2] >= 0) shape[2] = w.output_count();
     }
