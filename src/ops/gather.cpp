@@ -64,6 +64,8 @@ struct Gather {
         const std::byte* source = from + ((row / count) * size + at) * block;
         std::byte* target = to + row * block;
         switch (block) {
+          case 0:  // nothing may have no address
+            break;
           case 4:
             std::memcpy(target, source, 4);
             break;
