@@ -43,7 +43,7 @@ struct Key {
     if (!constant.defined())
       return op->attributes->empty || op->attributes->equal(attributes.get(), o.attributes.get());
     return constant.dtype() == o.constant.dtype() && constant.shape() == o.constant.shape() &&
-           (constant.impl() == o.constant.impl() ||
+           (constant.impl() == o.constant.impl() || constant.size() == 0 ||
             std::memcmp(constant.impl()->data, o.constant.impl()->data,
                         static_cast<size_t>(constant.size()) * size_of(constant.dtype())) == 0);
   }
