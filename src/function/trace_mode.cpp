@@ -127,28 +127,32 @@ Tensor TraceMode::known_value(const TensorImpl* tensor) {
   return found == known_.end() ? Tensor() : found->second;
 }
 
+bool TraceMode::knows_size(int64_t number) const {
+  return is_symbol(number) && (symbols_.contains(number) || (enclosing && enclosing->knows_size(number)));
+}
+
 ValueRef TraceMode::list_value(const Operand& operand, Location where, Tensor& keep) {
   const int64_t* list = operand.list();
   const int n = operand.list_size();
-  if (std::none_of(list, list + n, is_symbol)) {
+  const auto is_size = [&](int64_t number) { return knows_size(number); };
+  if (std::none_of(list, list + n, is_size)) {
     keep = detail::from_bytes(list, DType::i64, static_cast<size_t>(n), {n});
     return constant(keep, where);
   }
   std::vector<Tensor> parts;
   for (int i = 0; i < n; ++i) {
-    if (!is_symbol(list[i])) {
+    if (!is_size(list[i])) {
       parts.push_back(Tensor({list[i]}, DType::i64));
       continue;
     }
     const auto origin = symbols_.find(list[i]);
-    if (origin == symbols_.end() && enclosing) {
+    if (origin == symbols_.end()) {
       // A size of the enclosing trace: read there, and captured as a value.
       const ModeScope scope(enclosing);
       const Operand one({list[i]}, where);
       parts.push_back(enclosing->tensor_of(enclosing->list_value(one, where, keep)));
       continue;
     }
-    TD_ASSERT(origin != symbols_.end());
     const ModeScope scope(this);
     parts.push_back(shape_of(Operand(tensor_of(origin->second.value), where), origin->second.axis,
                              origin->second.axis + 1));

@@ -44,6 +44,7 @@ class TraceMode final : public Mode, public KnownValues {
       const std::function<std::shared_ptr<detail::VariableImpl>()>& make) override;
   int64_t pin(int64_t symbol, Location where) override;
   Tensor known_value(const detail::TensorImpl* tensor) override;
+  bool knows_size(int64_t number) const override;
   int64_t fresh_symbol() override { return graph.fresh_symbol(); }
 
   /// Set for the body of a branch or loop: the trace whose tensors it may use.

@@ -558,24 +558,31 @@ void evaluate(const OpDef& op, const void* attributes, Operands operands, Locati
 
 namespace {
 
-// Variables are read before the op sees them, so that the read is an op of its own in every mode.
+// Variables are read before the op sees them, so that the read is an op of its own in every mode. A plain
+// number that is the code of an unknown size, as `x.shape()[0]` while tracing, means what `x.dim(0)` does.
 struct ReadOperands {
   SmallVector<Operand, 4> storage;
   SmallVector<Tensor, 4> values;
   SmallVector<const Operand*, 8> list;
 
   explicit ReadOperands(Operands operands) {
-    int variables = 0;
-    for (const Operand* o : operands) variables += o->kind() == Operand::Kind::variable ? 1 : 0;
-    if (variables == 0) return;
+    int replaced = 0;
+    for (const Operand* o : operands) replaced += is_variable(*o) || is_size(*o) ? 1 : 0;
+    if (replaced == 0) return;
     for (const Operand* o : operands)
-      if (o->kind() == Operand::Kind::variable) {
+      if (is_variable(*o)) {
         values.push_back(read_variable(*o->variable_impl(), o->location()));
         storage.push_back(Operand(values.back(), o->location()));
+      } else if (is_size(*o)) {
+        storage.push_back(Operand(Dim(o->integer()), o->location()));
       }
     int next = 0;
-    for (const Operand* o : operands)
-      list.push_back(o->kind() == Operand::Kind::variable ? &storage[next++] : o);
+    for (const Operand* o : operands) list.push_back(is_variable(*o) || is_size(*o) ? &storage[next++] : o);
+  }
+  static bool is_variable(const Operand& o) { return o.kind() == Operand::Kind::variable; }
+  static bool is_size(const Operand& o) {
+    return o.kind() == Operand::Kind::integer && is_symbol(o.integer()) && current_mode() &&
+           current_mode()->knows_size(o.integer());
   }
   Operands get(Operands operands) const { return list.empty() ? operands : Operands(list); }
 };

@@ -22,6 +22,8 @@ class Mode {
       const std::function<std::shared_ptr<detail::VariableImpl>()>& make);
   /// The size behind a symbolic dimension was asked for as a number.
   virtual int64_t pin(int64_t symbol, Location where);
+  /// Whether a number is the code of a symbolic dimension here: `x.shape()[0]` of an unknown size is one.
+  virtual bool knows_size(int64_t number) const { return below_ && below_->knows_size(number); }
   /// True when operations become nodes of a graph.
   virtual bool is_tracing() const { return below_ && below_->is_tracing(); }
 
