@@ -17,7 +17,7 @@ class Arena {
   Arena(char* base, size_t used) : base_(base), used_(used) {}
   template <class T = char>
   T* take(size_t count) {
-    T* p = reinterpret_cast<T*>(base_ + used_);
+    T* p = base_ ? reinterpret_cast<T*>(base_ + used_) : nullptr;
     used_ += round_up(count * sizeof(T));
     return p;
   }
