@@ -3,24 +3,12 @@
 #include "tandem/tape.h"
 
 #include "autodiff/tape_mode.h"
+#include "core/named.h"
 #include "tandem/ops.h"
 
 namespace tandem {
 
-namespace {
-
-// Errors of the tape name the call on it.
-template <class F>
-auto named(const char* name, Location where, F&& f) {
-  try {
-    return f();
-  } catch (Error& e) {
-    e.set_origin(name, where);
-    throw;
-  }
-}
-
-}  // namespace
+using detail::named;
 
 GradientTape::GradientTape(TapeOptions options) : mode_(std::make_unique<TapeMode>(options)) {
   mode_->start();

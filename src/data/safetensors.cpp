@@ -7,6 +7,7 @@
 #include "core/atomic_file.h"
 #include "core/check.h"
 #include "core/mapped_file.h"
+#include "core/named.h"
 #include "core/tensor_impl.h"
 #include "data/claimed_bytes.h"
 #include "tandem/ops/shape.h"
@@ -227,21 +228,11 @@ Tensor read_tensor(const OpenFile& f, const std::string& path, const std::string
   return detail::from_bytes(bytes.data(), entry.dtype, bytes.size() / size_of(entry.dtype), entry.shape);
 }
 
-template <class F>
-auto named(const char* function, Location where, F&& f) {
-  try {
-    return f();
-  } catch (Error& e) {
-    e.set_origin(function, where);
-    throw;
-  }
-}
-
 }  // namespace
 
 void save_weights(const Weights& weights, const std::string& path, const WeightsMetadata& metadata,
                   Location where) {
-  named("save_weights", where, [&] {
+  detail::named("save_weights", where, [&] {
     // The widest elements first, so that all lie at multiples of their size.
     std::vector<std::pair<const std::string*, Tensor>> order;
     for (const auto& [name, value] : weights) {

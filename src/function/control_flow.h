@@ -4,6 +4,7 @@
 #include <functional>
 #include <vector>
 
+#include "core/named.h"
 #include "graph/bodies.h"
 
 namespace tandem {
@@ -14,17 +15,6 @@ class RunnableBody : public GraphBodies {
 };
 
 namespace detail {
-
-/// Errors of control flow name it and the user's line.
-template <class F>
-auto named(const char* op, Location where, F&& f) {
-  try {
-    return f();
-  } catch (Error& e) {
-    e.set_origin(op, where);
-    throw;
-  }
-}
 
 /// A while_loop that also returns what the body returns beyond the variables: its values of all iterations,
 /// stacked along a new first axis. `scans` is what each of them is, in case no iteration runs (-1: any size).

@@ -1,6 +1,7 @@
 // custom_gradient. Eagerly its rule is the user's code; inside a trace it is recorded at once, so that
 // whoever differentiates the trace later finds what it captured.
 
+#include "core/named.h"
 #include "function/differentiate.h"
 #include "function/recorded_body.h"
 #include "ops/custom.h"
@@ -76,17 +77,14 @@ Tensor custom_gradient(const std::function<CustomGradientResult(std::vector<Tens
     *result = body(arguments);
     variables = tape.watched_variables();
   }
-  try {
+  tandem::detail::named("custom_gradient", where, [&] {
     TD_CHECK(result->backward || result->backward_all, "the body returned no rule");
     TD_CHECK(
         result->backward_all || variables.empty(),
         "the body reads the variables {}, and its rule has no gradients for them; give backward_all, which "
         "may return undefined tensors for them",
         names_of(variables));
-  } catch (Error& e) {
-    e.set_origin("custom_gradient", where);
-    throw;
-  }
+  });
   CustomRule rule;
   rule.arguments = static_cast<int>(arguments.size());
   std::vector<Tensor> inputs{result->value};

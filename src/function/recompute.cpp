@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "core/named.h"
 #include "function/differentiate.h"
 #include "function/recorded_body.h"
 #include "ops/custom.h"
@@ -279,12 +280,7 @@ std::vector<Tensor> recompute(const std::vector<Tensor>& arguments, const Body& 
     FirstRunMode mode(first);
     mode.set_below(trace);
     const ModeScope scope(&mode);
-    try {
-      results = how->body(inputs);
-    } catch (Error& e) {
-      e.set_origin("recompute", where);
-      throw;
-    }
+    results = detail::named("recompute", where, [&] { return how->body(inputs); });
   }
   if (!tandem::current_mode()) return results;  // nobody will go back
   how->results = static_cast<int>(results.size());

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "compiler/compiled_graph.h"
+#include "core/named.h"
 #include "function/trace_mode.h"
 #include "graph/text.h"
 #include "ops/dispatch.h"
@@ -52,18 +53,9 @@ namespace {
 using detail::GraphState;
 using detail::PreparedRun;
 using detail::SessionState;
+using tandem::detail::named;
 
 thread_local GraphState* default_graph = nullptr;
-
-template <class F>
-auto named(const char* op, Location where, F&& f) {
-  try {
-    return f();
-  } catch (Error& e) {
-    e.set_origin(op, where);
-    throw;
-  }
-}
 
 GraphState& current_graph() {
   TD_CHECK(default_graph != nullptr,

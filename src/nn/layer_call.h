@@ -1,6 +1,7 @@
 #pragma once
 // How public functions of this folder name themselves and the user's line in errors.
 
+#include "core/named.h"
 #include "ops/dispatch.h"
 
 namespace tandem::nn::detail {
@@ -16,12 +17,7 @@ bool is_in_layer_call();
 /// Runs `f` as the public function `name` called at `where`: an error without an origin gets this one.
 template <class F>
 decltype(auto) in_call(std::string_view name, Location where, F&& f) {
-  try {
-    return f();
-  } catch (Error& e) {
-    e.set_origin(name, call_line(where));
-    throw;
-  }
+  return tandem::detail::named(name, call_line(where), std::forward<F>(f));
 }
 
 /// The same, and operations inside count as called there.

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/named.h"
 #include "nn/layer_call.h"
 #include "nn/module_state.h"
 #include "ops/variable_impl.h"
@@ -45,12 +46,7 @@ void ModuleState::check_name(const std::string& member_name) const {
 void ModuleState::add_module(const std::string& member_name, const std::shared_ptr<ModuleState>& module,
                              Location at) {
   const std::lock_guard<std::mutex> lock(mutex);
-  try {
-    check_name(member_name);
-  } catch (Error& e) {
-    e.set_origin("member", at);
-    throw;
-  }
+  tandem::detail::named("member", at, [&] { check_name(member_name); });
   members.push_back({member_name, module, {}, {}});
   if (!module->parent.expired()) return;  // shared: it keeps its first place
   module->parent = weak_from_this();
@@ -276,12 +272,8 @@ int64_t Module::parameter_count() const {
 
 Variable Module::parameter(const std::string& name, const Shape& shape, const Initializer& initializer,
                            ParameterOptions options, Location where) const {
-  try {
-    return state_->parameter(name, shape, initializer, options, where);
-  } catch (Error& e) {
-    e.set_origin("parameter", where);
-    throw;
-  }
+  return tandem::detail::named("parameter", where,
+                               [&] { return state_->parameter(name, shape, initializer, options, where); });
 }
 
 void Module::name_kind(const Module& module, const std::type_info& type) {

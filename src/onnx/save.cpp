@@ -2,6 +2,7 @@
 
 #include "core/atomic_file.h"
 #include "core/check.h"
+#include "core/named.h"
 #include "function/function_core.h"
 #include "onnx/emitter.h"
 #include "tandem/ops/creation.h"
@@ -29,7 +30,7 @@ FunctionOptions options_for_saving(const FunctionCore& core, std::vector<Spec> s
 
 void save_function(const FunctionCore& core, const std::string& path, const SaveOptions& options,
                    Location where) {
-  try {
+  tandem::detail::named("save", where, [&] {
     const std::vector<FunctionTrace*> traces = core.traces();
     TD_CHECK(traces.size() == 1, "the function has {} traces; say by specs which one is meant",
              traces.size());
@@ -37,10 +38,7 @@ void save_function(const FunctionCore& core, const std::string& path, const Save
     onnx::Emitter(model, options)
         .emit_model(traces[0]->compiled.graph(), options.name.empty() ? core.options().name : options.name);
     onnx::write_model(model, path);
-  } catch (Error& e) {
-    e.set_origin("save", where);
-    throw;
-  }
+  });
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "core/named.h"
 #include "ops/dispatch.h"
 #include "ops/elements.h"
 #include "ops/families.h"
@@ -199,13 +200,7 @@ Tensor full(const Operand& given, const Operand& value, DType dtype) {
   // Empty braces make no list, but mean one.
   const Operand shape = given.present() ? given : Operand(Dims(), given.location());
   if (value.is_number()) {
-    int64_t bits;
-    try {
-      bits = bits_of(value, dtype);
-    } catch (Error& e) {
-      e.set_origin("full", shape.location());
-      throw;
-    }
+    const int64_t bits = detail::named("full", shape.location(), [&] { return bits_of(value, dtype); });
     return dispatch<ConstantOfShape>({dtype, bits}, shape);
   }
   return expand(cast(value, dtype), shape);

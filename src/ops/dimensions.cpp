@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "core/named.h"
 #include "ops/dispatch.h"
 #include "ops/elements.h"
 #include "ops/families.h"
@@ -146,16 +147,6 @@ struct CompositeCall {
   explicit CompositeCall(const Operand& operand) : site(operand), x(to_tensor(operand)) {}
 };
 
-template <class F>
-auto named(const char* name, const Operand& x, F&& f) {
-  try {
-    return f();
-  } catch (Error& e) {
-    e.set_origin(name, x.location());
-    throw;
-  }
-}
-
 }  // namespace
 
 std::span<const OpDef* const> dimension_ops() { return table; }
@@ -165,7 +156,7 @@ Tensor unsqueeze(const Operand& x, const Operand& axes) { return dispatch<Unsque
 Tensor size_of(const Operand& x) { return dispatch<Size>({}, x); }
 
 Tensor swapaxes(const Operand& x, int64_t first, int64_t second) {
-  return named("swapaxes", x, [&] {
+  return detail::named("swapaxes", x.location(), [&] {
     const CompositeCall c(x);
     const int rank = c.x.rank();
     Dims order;
@@ -177,7 +168,7 @@ Tensor swapaxes(const Operand& x, int64_t first, int64_t second) {
 }
 
 Tensor moveaxis(const Operand& x, int64_t from, int64_t to) {
-  return named("moveaxis", x, [&] {
+  return detail::named("moveaxis", x.location(), [&] {
     const CompositeCall c(x);
     const int rank = c.x.rank();
     const int source = InferContext::normalize_axis(from, rank),
@@ -198,7 +189,7 @@ Tensor stack(const std::vector<Tensor>& parts, int64_t axis, Location where) {
 }
 
 std::vector<Tensor> unstack(const Operand& x, int64_t axis) {
-  return named("unstack", x, [&] {
+  return detail::named("unstack", x.location(), [&] {
     const CompositeCall c(x);
     const int at = InferContext::normalize_axis(axis, c.x.rank());
     const int64_t count = c.x.shape()[at];
@@ -211,7 +202,7 @@ std::vector<Tensor> unstack(const Operand& x, int64_t axis) {
 }
 
 Tensor flip(const Operand& x, const Operand& axes) {
-  return named("flip", x, [&] {
+  return detail::named("flip", x.location(), [&] {
     const CompositeCall c(x);
     const int rank = c.x.rank();
     Dims chosen;
@@ -230,7 +221,7 @@ Tensor flip(const Operand& x, const Operand& axes) {
 }
 
 Tensor roll(const Operand& x, int64_t shift, int64_t axis) {
-  return named("roll", x, [&] {
+  return detail::named("roll", x.location(), [&] {
     const CompositeCall c(x);
     const int at = InferContext::normalize_axis(axis, c.x.rank());
     const int64_t size = c.x.shape()[at];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "core/named.h"
 #include "ops/dispatch.h"
 #include "ops/elements.h"
 #include "ops/families.h"
@@ -244,7 +245,7 @@ Tensor compress(const Operand& x, const Operand& condition, std::optional<int64_
 }
 
 Tensor boolean_mask(const Operand& x, const Operand& mask) {
-  try {
+  return tandem::detail::named("boolean_mask", x.location(), [&] {
     const CallSite site(x);
     const Tensor data = to_tensor(x), chosen = to_tensor(mask);
     const int rank = chosen.rank();
@@ -259,10 +260,7 @@ Tensor boolean_mask(const Operand& x, const Operand& mask) {
     for (int64_t d : data.shape()) empty = empty || d == 0;
     if (empty) rows[0] = chosen.shape().element_count();
     return compress(reshape(data, rows), reshape(chosen, {-1}), 0);
-  } catch (Error& e) {
-    e.set_origin("boolean_mask", x.location());
-    throw;
-  }
+  });
 }
 
 }  // namespace tandem

@@ -1,5 +1,6 @@
 // x[...]: one slice, then dimensions dropped and added.
 
+#include "core/named.h"
 #include "ops/dispatch.h"
 #include "ops/elements.h"
 #include "tandem/ops/indexing.h"
@@ -71,13 +72,7 @@ IndexPlan sort_out(const Shape& shape, std::span<const Index> indices) {
 
 Tensor take(const Tensor& x, std::span<const Index> indices, Location where) {
   const CallSite site(where);
-  IndexPlan plan;
-  try {
-    plan = sort_out(x.shape(), indices);
-  } catch (Error& e) {
-    e.set_origin("index", where);
-    throw;
-  }
+  const IndexPlan plan = detail::named("index", where, [&] { return sort_out(x.shape(), indices); });
   Tensor result = x;
   if (!plan.axes.empty()) result = slice(result, plan.starts, plan.ends, plan.axes, plan.steps);
   // From the back, so that the dimensions before keep their numbers.

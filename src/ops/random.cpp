@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "core/named.h"
 #include "kernel/math.h"
 #include "ops/dispatch.h"
 #include "ops/elements.h"
@@ -508,7 +509,7 @@ Tensor shuffle(const Operand& x, int64_t axis, const Variable& generator) {
 }  // namespace random
 
 Tensor dropout(const Operand& x, const Operand& ratio, const Operand& training, const Variable& generator) {
-  try {
+  return tandem::detail::named("dropout", x.location(), [&] -> Tensor {
     const CallSite site(x);
     Tensor t = to_tensor(x);
     TD_CHECK(is_floating(t.dtype()), "dtype {} is not floating", t.dtype());
@@ -519,10 +520,7 @@ Tensor dropout(const Operand& x, const Operand& ratio, const Operand& training, 
       return drop(t, 1 - share, share < 1 ? 1 / (1 - share) : 1, 1, generator)[0];
     }
     return drop_share(t, to_tensor(ratio, t.dtype()), to_tensor(training, DType::boolean), generator)[0];
-  } catch (Error& e) {
-    e.set_origin("dropout", x.location());
-    throw;
-  }
+  });
 }
 
 }  // namespace tandem

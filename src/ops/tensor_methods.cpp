@@ -1,5 +1,6 @@
 // Members of Tensor that compute.
 
+#include "core/named.h"
 #include "ops/dispatch.h"
 #include "ops/executable.h"
 #include "ops/families.h"
@@ -49,12 +50,8 @@ Tensor Tensor::to(Device device, Location where) const {
 }
 
 Dim Tensor::dim(int i, Location where) const {
-  try {
-    return {shape()[InferContext::normalize_axis(i, rank())], where};
-  } catch (Error& e) {
-    e.set_origin("dim", where);
-    throw;
-  }
+  const int axis = detail::named("dim", where, [&] { return InferContext::normalize_axis(i, rank()); });
+  return {shape()[axis], where};
 }
 
 Dim::operator int64_t() const {

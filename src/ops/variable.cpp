@@ -2,6 +2,7 @@
 
 #include <ostream>
 
+#include "core/named.h"
 #include "ops/dispatch.h"
 #include "ops/families.h"
 #include "ops/variable_impl.h"
@@ -192,7 +193,7 @@ template <class Prepare>
 void scatter(VariableImpl& v, const char* op, const Operand& indices, const Operand& updates,
              std::string_view reduction, Prepare&& prepare) {
   const CallSite site(indices);
-  try {
+  tandem::detail::named(op, indices.location(), [&] {
     const Tensor value = read_variable(v, indices.location()), rows = to_tensor(indices);
     TD_CHECK(value.rank() > 0, "variable {} is a scalar and has no rows", v.name);
     TD_CHECK(!is_floating(rows.dtype()) && rows.dtype() != DType::boolean,
@@ -204,10 +205,7 @@ void scatter(VariableImpl& v, const char* op, const Operand& indices, const Oper
       changes = expand(changes, shape);
     }
     assign_variable(v, prepare(value, unsqueeze(rows, {-1}), changes, reduction));
-  } catch (Error& e) {
-    e.set_origin(op, indices.location());
-    throw;
-  }
+  });
 }
 
 Tensor scatter_rows(const Tensor& value, const Tensor& rows, const Tensor& changes,

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "core/check.h"
+#include "core/named.h"
 #include "function/function_core.h"
 #include "graph/bodies.h"
 #include "summary/event_file.h"
@@ -193,7 +194,7 @@ class GraphEncoder {
 }  // namespace
 
 void write_graph(EventFile& file, const tandem::detail::FunctionCore& core, Location where) {
-  try {
+  tandem::detail::named("graph", where, [&] {
     const auto traces = core.traces();
     TD_CHECK(!traces.empty(),
              "the function has no graph yet: call it first, or say the specs of its arguments");
@@ -203,10 +204,7 @@ void write_graph(EventFile& file, const tandem::detail::FunctionCore& core, Loca
     event.bytes(4, encoder.finish());  // graph_def
     file.write(event);
     file.flush();
-  } catch (Error& e) {
-    e.set_origin("graph", where);
-    throw;
-  }
+  });
 }
 
 }  // namespace tandem::summary::detail

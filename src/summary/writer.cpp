@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "core/check.h"
+#include "core/named.h"
 #include "data/image_file.h"
 #include "summary/event_file.h"
 #include "tandem/ops.h"
@@ -55,13 +56,8 @@ void write_value(detail::EventFile& file, std::string_view tag, int64_t step, co
 
 template <class F>
 void as(std::string_view name, Location where, F&& f) {
-  try {
-    const CallSite site(where);
-    f();
-  } catch (Error& e) {
-    e.set_origin(name, where);
-    throw;
-  }
+  const CallSite site(where);
+  tandem::detail::named(name, where, std::forward<F>(f));
 }
 
 struct Bucket {
