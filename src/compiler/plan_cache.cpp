@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstring>
+
+#include "core/same_bits.h"
 
 namespace tandem {
 
@@ -20,12 +21,6 @@ uint64_t mixed(uint64_t hash, int64_t value) {
   return (hash ^ static_cast<uint64_t>(value)) * 0x9e3779b97f4a7c15 + (hash >> 29);
 }
 
-bool same_elements(const Tensor& a, const Tensor& b) {
-  const Tensor plain = b.contiguous();
-  return std::memcmp(a.impl()->data, plain.impl()->data,
-                     static_cast<size_t>(a.size()) * size_of(a.dtype())) == 0;
-}
-
 }  // namespace
 
 PlanCache::PlanCache(Graph graph, std::vector<bool> by_value)
@@ -39,7 +34,7 @@ bool PlanCache::fits(const Plan& plan, std::span<const Tensor* const> inputs) co
   for (size_t i = 0; i < inputs.size(); ++i)
     if (!(plan.inputs()[i].shape == inputs[i]->shape())) return false;
   for (size_t i = 0; i < inputs.size(); ++i)
-    if (by_value_[i] && !same_elements(plan.known_inputs()[i], *inputs[i])) return false;
+    if (by_value_[i] && !detail::same_bits(plan.known_inputs()[i], *inputs[i])) return false;
   return true;
 }
 

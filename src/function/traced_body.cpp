@@ -93,12 +93,10 @@ struct BodyAttributes : StructuredAttributes {
   static constexpr auto fields() { return std::tuple{}; }
 };
 
-struct If {
-  static constexpr std::string_view name = "If";
-  static constexpr int since = 25;
+/// What If and Loop share: how they run stands in the body.
+struct BodyOp {
   using Attributes = BodyAttributes;
-  static constexpr std::array<InputDef, 2> inputs{
-      {{"cond", types::boolean, 1}, {"captures", types::all, -1, InputDef::variadic}}};
+  static constexpr int since = 25;
   static constexpr int outputs = -1;
   static constexpr uint32_t traits = has_bodies | effect;
   static void infer(InferContext& c, const Attributes& a) {
@@ -111,21 +109,15 @@ struct If {
   static std::vector<Sample> samples() { return {}; }
 };
 
-struct Loop {
+struct If : BodyOp {
+  static constexpr std::string_view name = "If";
+  static constexpr std::array<InputDef, 2> inputs{
+      {{"cond", types::boolean, 1}, {"captures", types::all, -1, InputDef::variadic}}};
+};
+
+struct Loop : BodyOp {
   static constexpr std::string_view name = "Loop";
-  static constexpr int since = 25;
-  using Attributes = BodyAttributes;
   static constexpr std::array<InputDef, 1> inputs{{{"values", types::all, -1, InputDef::variadic}}};
-  static constexpr int outputs = -1;
-  static constexpr uint32_t traits = has_bodies | effect;
-  static void infer(InferContext& c, const Attributes& a) {
-    for (const Spec& s : a.results) c.output(s.dtype, s.shape);
-  }
-  static void run_tensors(const Attributes& a, std::span<const Tensor> in, std::span<Tensor> out) {
-    static_cast<RunnableBody&>(*a.structured).run(in, out);
-  }
-  static Tensors gradient(const Gradient&) { return {}; }
-  static std::vector<Sample> samples() { return {}; }
 };
 
 /// Applies If or Loop through the current mode.

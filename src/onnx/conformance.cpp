@@ -7,7 +7,7 @@
 
 #include "core/check.h"
 #include "core/mapped_file.h"
-#include "core/tensor_impl.h"
+#include "core/same_bits.h"
 #include "onnx/tensor_proto.h"
 #include "tandem/load.h"
 #include "tandem/ops/shape.h"
@@ -65,13 +65,6 @@ std::string difference(const Tensor& got, const Tensor& expected) {
   return "";
 }
 
-bool same_bits(const Tensor& a, const Tensor& b) {
-  if (a.spec() != b.spec()) return false;
-  const Tensor x = a.contiguous(), y = b.contiguous();
-  return x.size() == 0 ||
-         std::memcmp(x.impl()->data, y.impl()->data, static_cast<size_t>(x.size()) * size_of(x.dtype())) == 0;
-}
-
 std::string compare(const char* mode, const LoadedModel& model, const std::vector<Tensor>& got,
                     const std::vector<Tensor>& expected) {
   for (size_t i = 0; i < expected.size(); ++i) {
@@ -99,7 +92,7 @@ std::string run_data_set(const LoadedModel& model, const fs::path& folder, CaseM
   }
   if (mode == CaseMode::both)
     for (size_t i = 0; i < eager.size(); ++i)
-      if (!same_bits(eager[i], graph[i]))
+      if (!detail::same_bits(eager[i], graph[i]))
         return fmt::format("eager and graph differ in output {} (\"{}\")", i, model.outputs()[i].name);
   return "";
 }

@@ -14,71 +14,48 @@ namespace tandem {
 
 namespace {
 
-void check_rank(const InferContext& c) {
-  TD_CHECK(c.rank(0) >= 2, "X has shape {}; a batch and channels are needed", c.shape(0));
-}
-
-/// Samples of all shapes that convolutions have.
-std::vector<Sample> order_samples() {
-  std::vector<Sample> all;
-  for (const Shape& shape : {Shape{2, 3, 4, 5}, Shape{1, 17, 3}, Shape{2, 2, 3, 2, 4}, Shape{3, 2},
-                             Shape{0, 3, 4, 5}, Shape{2, 3, 0, 5}})
-    all.push_back({{stepped(shape, -1.5f, 0.25f, 7, 19)}, {}});
-  return all;
-}
-
-struct ChannelsFirst {
-  static constexpr std::string_view name = "ChannelsFirst", domain = "ai.tandem";
+/// A copy to channels last, or back.
+template <bool last>
+struct ReorderChannels {
+  static constexpr std::string_view name = last ? "ChannelsLast" : "ChannelsFirst", domain = "ai.tandem";
   static constexpr uint32_t traits = moves_only;
   static constexpr std::array<InputDef, 1> inputs{{{"X", types::all}}};
   static void infer(InferContext& c) {
-    check_rank(c);
-    c.output(c.dtype(0), with_channels_first(c.shape(0)));
+    TD_CHECK(c.rank(0) >= 2, "X has shape {}; a batch and channels are needed", c.shape(0));
+    c.output(c.dtype(0), last ? with_channels_last(c.shape(0)) : with_channels_first(c.shape(0)));
   }
   static void kernel(const KernelContext& k) {
     const kernel::View &x = k.inputs[0], &y = k.outputs[0];
-    const int64_t batch = x.shape[0], channels = x.shape.back();
-    if (y.shape.element_count() == 0) return;
-    runtime::move_channels(x.dtype, batch, channels, x.shape.element_count() / batch / channels, false,
-                           x.data, y.data);
+    const int64_t count = y.shape.element_count();
+    if (count == 0) return;
+    const int64_t batch = x.shape[0], channels = last ? x.shape[1] : x.shape.back();
+    runtime::move_channels(x.dtype, batch, channels, count / batch / channels, last, x.data, y.data);
   }
   static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
-    return {with_channels_first(in[0])};
+    return {last ? with_channels_last(in[0]) : with_channels_first(in[0])};
   }
-  static Tensors gradient(const Gradient& g) { return {with_channels_last(g.dy())}; }
-  static std::vector<Sample> samples() { return order_samples(); }
+  static Tensors gradient(const Gradient& g) {
+    return {last ? with_channels_first(g.dy()) : with_channels_last(g.dy())};
+  }
+  static std::vector<Sample> samples() {
+    std::vector<Sample> all;
+    for (const Shape& shape : {Shape{2, 3, 4, 5}, Shape{1, 17, 3}, Shape{2, 2, 3, 2, 4}, Shape{3, 2},
+                               Shape{0, 3, 4, 5}, Shape{2, 3, 0, 5}})
+      all.push_back({{stepped(shape, -1.5f, 0.25f, 7, 19)}, {}});
+    return all;
+  }
 };
 
-struct ChannelsLastCopy {
-  static constexpr std::string_view name = "ChannelsLast", domain = "ai.tandem";
-  static constexpr uint32_t traits = moves_only;
-  static constexpr std::array<InputDef, 1> inputs{{{"X", types::all}}};
-  static void infer(InferContext& c) {
-    check_rank(c);
-    c.output(c.dtype(0), with_channels_last(c.shape(0)));
-  }
-  static void kernel(const KernelContext& k) {
-    const kernel::View &x = k.inputs[0], &y = k.outputs[0];
-    const int64_t batch = x.shape[0], channels = x.shape[1];
-    if (y.shape.element_count() == 0) return;
-    runtime::move_channels(x.dtype, batch, channels, x.shape.element_count() / batch / channels, true, x.data,
-                           y.data);
-  }
-  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) {
-    return {with_channels_last(in[0])};
-  }
-  static Tensors gradient(const Gradient& g) { return {with_channels_first(g.dy())}; }
-  static std::vector<Sample> samples() { return order_samples(); }
-};
-
-constexpr const OpDef* table[] = {&op_def<ChannelsFirst>, &op_def<ChannelsLastCopy>};
+constexpr const OpDef& to_channels_first = op_def<ReorderChannels<false>>;
+constexpr const OpDef& to_channels_last = op_def<ReorderChannels<true>>;
+constexpr const OpDef* table[] = {&to_channels_first, &to_channels_last};
 
 }  // namespace
 
 std::span<const OpDef* const> channel_order_ops() { return table; }
 
-const OpDef& channels_first_op() { return op_def<ChannelsFirst>; }
-const OpDef& channels_last_op() { return op_def<ChannelsLastCopy>; }
+const OpDef& channels_first_op() { return to_channels_first; }
+const OpDef& channels_last_op() { return to_channels_last; }
 
 ChannelsLast channels_last(const OpDef& op, const void* attributes, std::span<const Spec> inputs,
                            std::span<const Spec> outputs) {

@@ -20,17 +20,21 @@ bool may_be_equal(const Shape& a, const Shape& b) {
   return equal;
 }
 
-struct StopGradient : NotDifferentiable {
-  static constexpr std::string_view name = "StopGradient", domain = "ai.tandem";
-  static constexpr uint32_t traits = pass_through;
-  static constexpr std::array<InputDef, 1> inputs{{{"input"}}};
+/// The first input as it is: these ops are about what comes back.
+template <class A>
+struct SameValue {
   static void infer(InferContext& c) { c.output(c.dtype(0), c.shape(0)); }
-  static bool view(const InferContext&, const NoAttributes&, const View& in, const Shape&,
-                   ViewResult& result) {
+  static bool view(const InferContext&, const A&, const View& in, const Shape&, ViewResult& result) {
     result.strides = in.strides;
     return true;
   }
-  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) { return {identity(in[0])}; }
+  static Tensors decomposition(std::span<const Tensor> in, const A&) { return {identity(in[0])}; }
+};
+
+struct StopGradient : NotDifferentiable, SameValue<NoAttributes> {
+  static constexpr std::string_view name = "StopGradient", domain = "ai.tandem";
+  static constexpr uint32_t traits = pass_through;
+  static constexpr std::array<InputDef, 1> inputs{{{"input"}}};
   static std::vector<Sample> samples() { return {{{Tensor({1.f, -2.f})}, {}}}; }
 };
 
@@ -53,20 +57,16 @@ struct FailedGradient : NotDifferentiable {
   }  // no op of the table: nothing of it can be written down
 };
 
-struct PreventGradient {
+struct PreventGradientAttributes {
+  std::string message;
+  static constexpr auto fields() { return std::tuple{field("message", &PreventGradientAttributes::message)}; }
+};
+
+struct PreventGradient : SameValue<PreventGradientAttributes> {
   static constexpr std::string_view name = "PreventGradient", domain = "ai.tandem";
   static constexpr uint32_t traits = pass_through;
-  struct Attributes {
-    std::string message;
-    static constexpr auto fields() { return std::tuple{field("message", &Attributes::message)}; }
-  };
+  using Attributes = PreventGradientAttributes;
   static constexpr std::array<InputDef, 1> inputs{{{"input"}}};
-  static void infer(InferContext& c) { c.output(c.dtype(0), c.shape(0)); }
-  static bool view(const InferContext&, const Attributes&, const View& in, const Shape&, ViewResult& result) {
-    result.strides = in.strides;
-    return true;
-  }
-  static Tensors decomposition(std::span<const Tensor> in, const Attributes&) { return {identity(in[0])}; }
   static Tensors gradient(const Gradient& g, const Attributes& a) {
     Error e(ErrorCode::not_differentiable, a.message);
     e.set_origin("prevent_gradient", location_of({}));
@@ -76,33 +76,20 @@ struct PreventGradient {
   static std::vector<Sample> samples() { return {{{Tensor({1.f, -2.f})}, {}, false}}; }
 };
 
-struct Fence {
+struct Fence : SameValue<NoAttributes> {
   static constexpr std::string_view name = "Fence", domain = "ai.tandem";
   static constexpr std::array<InputDef, 2> inputs{
       {{"input"}, {"after", types::all, -1, InputDef::no_gradient}}};
-  static void infer(InferContext& c) { c.output(c.dtype(0), c.shape(0)); }
-  static bool view(const InferContext&, const NoAttributes&, const View& in, const Shape&,
-                   ViewResult& result) {
-    result.strides = in.strides;
-    return true;
-  }
-  static Tensors decomposition(std::span<const Tensor> in, const NoAttributes&) { return {identity(in[0])}; }
   static Tensors gradient(const Gradient& g) { return {g.dy(), {}}; }
   static std::vector<Sample> samples() { return {{{Tensor({1.f, -2.f}), Tensor(3.f)}, {}}}; }
 };
 
-struct CustomGradient {
+struct CustomGradient : SameValue<CustomGradientAttributes> {
   static constexpr std::string_view name = "CustomGradient", domain = "ai.tandem";
   static constexpr uint32_t traits = pass_through;
   using Attributes = CustomGradientAttributes;
   static constexpr std::array<InputDef, 2> inputs{
       {{"value"}, {"others", types::all, -1, InputDef::variadic}}};
-  static void infer(InferContext& c) { c.output(c.dtype(0), c.shape(0)); }
-  static bool view(const InferContext&, const Attributes&, const View& in, const Shape&, ViewResult& result) {
-    result.strides = in.strides;
-    return true;
-  }
-  static Tensors decomposition(std::span<const Tensor> in, const Attributes&) { return {identity(in[0])}; }
   // What computed the value gets nothing.
   static Tensors gradient(const Gradient& g, const Attributes& a) {
     const CustomRule& rule = *a.rule;

@@ -264,15 +264,7 @@ struct TileGradient {
   static constexpr std::array<InputDef, 3> inputs{{{"gradient", types::floating},
                                                    {"shape", types::i64, 1, InputDef::parameter},
                                                    {"repeats", types::i64, 1, InputDef::parameter}}};
-  static void infer(InferContext& c) {
-    Integers sizes;
-    Shape shape;
-    if (c.constant(1, sizes))
-      for (int64_t d : sizes) shape.push_back(d);
-    else
-      for (int i = 0; i < c.rank(0); ++i) shape.push_back(c.fresh_symbol());
-    c.output(c.dtype(0), shape);
-  }
+  static void infer(InferContext& c) { c.output(c.dtype(0), shape_parameter(c, 1)); }
   template <class T>
   static const T* add_axis(const View& y, const Shape& in, int axis, const T* source, Computed<T>* sums) {
     if (axis == in.rank()) {

@@ -143,12 +143,7 @@ struct SliceGradient {
                                                    {"axes", types::index, 2, optional_parameter},
                                                    {"steps", types::index, 2, optional_parameter}}};
   static void infer(InferContext& c) {
-    Integers sizes;
-    Shape shape;
-    if (c.constant(1, sizes))
-      for (int64_t d : sizes) shape.push_back(d);
-    else
-      for (int i = 0; i < c.rank(0); ++i) shape.push_back(c.fresh_symbol());
+    const Shape shape = shape_parameter(c, 1);
     TD_CHECK(shape.rank() == c.rank(0), "a gradient of shape {} was given for the shape {}", c.shape(0),
              shape);
     c.output(c.dtype(0), shape);

@@ -1,11 +1,11 @@
 // Common subexpressions: equal ops on equal inputs are computed once. Constants are compared by their bits,
 // so that +0 and -0, and NaNs of different payloads, stay apart.
 
-#include <cstring>
 #include <unordered_map>
 
 #include "compiler/passes/passes.h"
 #include "compiler/rebuild.h"
+#include "core/same_bits.h"
 #include "ops/variable_impl.h"
 
 namespace tandem::passes {
@@ -42,10 +42,7 @@ struct Key {
     if (op != o.op || epoch != o.epoch || !(inputs == o.inputs)) return false;
     if (!constant.defined())
       return op->attributes->empty || op->attributes->equal(attributes.get(), o.attributes.get());
-    return constant.dtype() == o.constant.dtype() && constant.shape() == o.constant.shape() &&
-           (constant.impl() == o.constant.impl() || constant.size() == 0 ||
-            std::memcmp(constant.impl()->data, o.constant.impl()->data,
-                        static_cast<size_t>(constant.size()) * size_of(constant.dtype())) == 0);
+    return constant.impl() == o.constant.impl() || detail::same_bits(constant, o.constant);
   }
 };
 struct Hash {
