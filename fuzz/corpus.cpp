@@ -1,16 +1,13 @@
 // Writes what fuzzing begins with, made by the project's own writers: FOLDER/TARGET/NAME.
 
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <iostream>
-// After <cstdio>, whose names it uses.
-#include <jpeglib.h>
 
 #include "data/image_file.h"
 #include "fuzz/training.h"
 #include "graph/text.h"
+#include "tests/jpeg_file.h"
 
 namespace {
 
@@ -75,29 +72,8 @@ void add_pictures(const Corpus& corpus) {
     corpus.add("picture_fuzz", std::to_string(channels) + ".png",
                td::data::encode_png(pixels, 9, 7, channels));
     if (channels == 4) continue;
-    jpeg_compress_struct state{};
-    jpeg_error_mgr errors{};
-    state.err = jpeg_std_error(&errors);
-    jpeg_create_compress(&state);
-    unsigned char* memory = nullptr;
-    unsigned long size = 0;
-    jpeg_mem_dest(&state, &memory, &size);
-    state.image_height = 9;
-    state.image_width = 7;
-    state.input_components = channels;
-    state.in_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
-    jpeg_set_defaults(&state);
-    if (channels == 3) jpeg_simple_progression(&state);
-    jpeg_start_compress(&state, TRUE);
-    for (size_t y = 0; y < 9; ++y) {
-      JSAMPROW row = pixels.data() + y * 7 * static_cast<size_t>(channels);
-      jpeg_write_scanlines(&state, &row, 1);
-    }
-    jpeg_finish_compress(&state);
     corpus.add("picture_fuzz", std::to_string(channels) + ".jpg",
-               std::string(reinterpret_cast<char*>(memory), size));
-    jpeg_destroy_compress(&state);
-    std::free(memory);
+               td::testing::encode_jpeg(pixels, 9, 7, channels, channels == 3));
   }
 }
 

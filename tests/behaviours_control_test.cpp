@@ -1,16 +1,17 @@
 // Behaviours that users of TensorFlow know, by their number in docs/behaviours.md: control flow, manual
 // graphs and sessions.
 
-#include <cstring>
 #include <sstream>
 #include <thread>
 
 #include "tandem/control_flow.h"
 #include "tandem/session.h"
 #include "tandem/tandem.h"
+#include "tests/same_bits.h"
 #include "tests/support.h"
 
 namespace td = tandem;
+using td::testing::same_bits;
 namespace v1 = tandem::v1;
 
 using Floats = std::vector<float>;
@@ -21,12 +22,6 @@ namespace {
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
-}
-
-bool same_bits(const td::Tensor& a, const td::Tensor& b) {
-  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  const td::Tensor x = a.contiguous(), y = b.contiguous();
-  return std::memcmp(x.data<float>(), y.data<float>(), static_cast<size_t>(x.size()) * 4) == 0;
 }
 
 /// The value and the gradient of `f` at x.

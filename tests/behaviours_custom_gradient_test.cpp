@@ -2,14 +2,15 @@
 // running again on the way back, and checks of gradients.
 
 #include <cmath>
-#include <cstring>
 
 #include "function/function_core.h"
 #include "tandem/control_flow.h"
 #include "tandem/tandem.h"
+#include "tests/same_bits.h"
 #include "tests/support.h"
 
 namespace td = tandem;
+using td::testing::same_bits;
 
 using Floats = std::vector<float>;
 using List = std::vector<td::Tensor>;
@@ -19,12 +20,6 @@ namespace {
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
-}
-
-bool same_bits(const td::Tensor& a, const td::Tensor& b) {
-  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  const td::Tensor x = a.contiguous(), y = b.contiguous();
-  return std::memcmp(x.data<float>(), y.data<float>(), static_cast<size_t>(x.size()) * 4) == 0;
 }
 
 td::Tensor slope(const std::function<td::Tensor(td::Tensor)>& f, const td::Tensor& x) {

@@ -1,12 +1,13 @@
 // Behaviours that users of TensorFlow know, by their number in docs/behaviours.md: gradients.
 
 #include <cmath>
-#include <cstring>
 
 #include "tandem/tandem.h"
+#include "tests/same_bits.h"
 #include "tests/support.h"
 
 namespace td = tandem;
+using td::testing::same_bits;
 
 using Floats = std::vector<float>;
 using tandem::testing::message_of;
@@ -15,12 +16,6 @@ namespace {
 
 bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
-}
-
-bool same_bits(const td::Tensor& a, const td::Tensor& b) {
-  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  const td::Tensor x = a.contiguous(), y = b.contiguous();
-  return std::memcmp(x.data<float>(), y.data<float>(), static_cast<size_t>(x.size()) * 4) == 0;
 }
 
 /// Runs the body eagerly and as a function; both give the expected numbers.

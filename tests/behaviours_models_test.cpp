@@ -1,26 +1,22 @@
 // What Keras's own tests require of models: T-01 to T-17, in both modes with equal bits.
 
 #include <cmath>
-#include <cstring>
 #include <sstream>
 
 #include "nn/probe.h"
 #include "tandem/tandem.h"
-#include "tests/support.h"
+#include "tests/same_bits.h"
+#include "tests/training_support.h"
 
 namespace td = tandem;
 namespace nn = td::nn;
+using td::testing::names_of;
+using td::testing::same_bits;
 
 using Floats = std::vector<float>;
 using Tensors = std::vector<td::Tensor>;
 
 namespace {
-
-bool same_bits(const td::Tensor& a, const td::Tensor& b) {
-  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  const td::Tensor x = a.contiguous(), y = b.contiguous();
-  return std::memcmp(x.data<float>(), y.data<float>(), static_cast<size_t>(x.size()) * 4) == 0;
-}
 
 /// What is written to standard error while `f` runs.
 template <class F>
@@ -81,12 +77,6 @@ struct Prefers : Flag {
 
 }  // namespace
 
-std::vector<std::string> names_of(const nn::Module& module) {
-  std::vector<std::string> names;
-  for (const auto& [name, variable] : module.named_parameters())
-    names.push_back(name + td::to_string(variable.shape()));
-  return names;
-}
 using Names = std::vector<std::string>;
 
 TEST(Behaviour, T_01_SequentialIsBuiltByInputCallOrBuild) {

@@ -2,28 +2,23 @@
 
 #include <unistd.h>
 
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "onnx/model.pb.h"
 #include "tandem/tandem.h"
+#include "tests/same_bits.h"
 #include "tests/support.h"
 
 namespace td = tandem;
 namespace nn = td::nn;
+using td::testing::same_bits;
 
 using Floats = std::vector<float>;
 
 namespace {
 
 constexpr nn::Mode modes[] = {nn::Mode::eager, nn::Mode::graph};
-
-bool same_bits(const td::Tensor& a, const td::Tensor& b) {
-  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  const td::Tensor x = a.contiguous(), y = b.contiguous();
-  return std::memcmp(x.data<float>(), y.data<float>(), static_cast<size_t>(x.size()) * 4) == 0;
-}
 
 void expect_same_weights(const nn::Model& a, const nn::Model& b) {
   const auto x = a.named_parameters(), y = b.named_parameters();

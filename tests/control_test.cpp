@@ -3,29 +3,22 @@
 #include "tandem/control_flow.h"
 
 #include <cmath>
-#include <cstring>
 #include <functional>
 #include <sstream>
 #include <thread>
 
 #include "tandem/session.h"
 #include "tandem/tandem.h"
+#include "tests/same_bits.h"
 #include "tests/support.h"
 
 namespace td = tandem;
+using td::testing::same_bits;
 namespace v1 = tandem::v1;
 
 using Floats = std::vector<float>;
 
-namespace {
-
-bool same_bits(const td::Tensor& a, const td::Tensor& b) {
-  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  const td::Tensor x = a.contiguous(), y = b.contiguous();
-  return std::memcmp(x.data<float>(), y.data<float>(), static_cast<size_t>(x.size()) * 4) == 0;
-}
-
-}  // namespace
+namespace {}  // namespace
 
 TEST(Cond, TakesOneBranchInBothModes) {
   auto body = [](td::Tensor x) {

@@ -11,10 +11,10 @@
 #include <map>
 #include <random>
 
-#include "core/tensor_impl.h"
 #include "graph/inference.h"
 #include "graph/text.h"
 #include "ops/dispatch.h"
+#include "tests/same_bits.h"
 
 namespace tandem::testing {
 
@@ -199,24 +199,6 @@ inline Tensor special_tensor(const Spec& spec, std::mt19937_64& random) {
   return t;
 }
 
-/// Equal bits, NaNs' payloads aside.
-inline bool same_bits(const Tensor& a, const Tensor& b) {
-  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
-  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  const Tensor x = a.contiguous(), y = b.contiguous();
-  const auto n = static_cast<size_t>(x.size()), size = size_of(x.dtype());
-  const auto *p = static_cast<const std::byte*>(x.impl()->data),
-             *q = static_cast<const std::byte*>(y.impl()->data);
-  if (std::memcmp(p, q, n * size) == 0) return true;
-  if (!is_floating(x.dtype())) return false;
-  const Tensor wide_x = cast(x, DType::f64), wide_y = cast(y, DType::f64);
-  for (size_t i = 0; i < n; ++i)
-    if (std::memcmp(p + i * size, q + i * size, size) != 0 &&
-        !(std::isnan(wide_x.data<double>()[i]) && std::isnan(wide_y.data<double>()[i])))
-      return false;
-  return true;
-}
-
 /// Both graphs give equal bits, or both fail, on inputs full of special numbers.
 inline void expect_same_results(const Graph& before, const Graph& after, int runs = 8, uint64_t seed = 1) {
   std::mt19937_64 random(seed);
@@ -234,7 +216,7 @@ inline void expect_same_results(const Graph& before, const Graph& after, int run
     ASSERT_EQ(x.has_value(), y.has_value()) << expressions_of(before) << " became " << expressions_of(after);
     if (!x) continue;
     for (size_t i = 0; i < x->size(); ++i)
-      ASSERT_TRUE(same_bits((*x)[i], (*y)[i]))
+      ASSERT_TRUE(same_bits_or_nans((*x)[i], (*y)[i]))
           << expressions_of(before) << " became " << expressions_of(after) << "\nfor " << to_string(inputs[0])
           << "\nwas " << to_string((*x)[i]) << "\nis " << to_string((*y)[i]);
   }

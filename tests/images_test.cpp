@@ -4,13 +4,10 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include <cstdio>
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-// After <cstdio>, whose names it uses.
-#include <jpeglib.h>
 
+#include "jpeg_file.h"
 #include "support.h"
 #include "tandem/data/image.h"
 #include "tandem/ops.h"
@@ -49,30 +46,7 @@ std::string png_bytes(int height, int width, int channels) {
 }
 
 std::string jpeg_bytes(int height, int width, int channels) {
-  jpeg_compress_struct state{};
-  jpeg_error_mgr errors{};
-  state.err = jpeg_std_error(&errors);
-  jpeg_create_compress(&state);
-  unsigned char* memory = nullptr;
-  unsigned long size = 0;
-  jpeg_mem_dest(&state, &memory, &size);
-  state.image_width = static_cast<JDIMENSION>(width);
-  state.image_height = static_cast<JDIMENSION>(height);
-  state.input_components = channels;
-  state.in_color_space = channels == 1 ? JCS_GRAYSCALE : JCS_RGB;
-  jpeg_set_defaults(&state);
-  jpeg_set_quality(&state, 98, TRUE);
-  jpeg_start_compress(&state, TRUE);
-  auto pixels = pixels_of(height, width, channels);
-  for (int y = 0; y < height; ++y) {
-    JSAMPROW row = pixels.data() + y * width * channels;
-    jpeg_write_scanlines(&state, &row, 1);
-  }
-  jpeg_finish_compress(&state);
-  std::string bytes(reinterpret_cast<char*>(memory), size);
-  jpeg_destroy_compress(&state);
-  std::free(memory);
-  return bytes;
+  return td::testing::encode_jpeg(pixels_of(height, width, channels), height, width, channels);
 }
 
 Tensor as_tensor(const std::string& bytes) {

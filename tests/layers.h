@@ -2,12 +2,12 @@
 // What the tests of layers share: a table's row, and everything that holds for every layer.
 
 #include <cstdio>
-#include <cstring>
 #include <functional>
 
 #include "tandem/gradient_check.h"
 #include "tandem/nn.h"
 #include "tandem/tandem.h"
+#include "tests/same_bits.h"
 #include "tests/support.h"
 
 namespace tandem::testing {
@@ -30,12 +30,6 @@ inline Tensor wavy(const Shape& shape, double phase = 0.3, DType dtype = DType::
   std::vector<double> values(static_cast<size_t>(shape.element_count()));
   for (size_t i = 0; i < values.size(); ++i) values[i] = std::cos(0.7 * static_cast<double>(i) + phase);
   return cast(from_vector(std::move(values), shape), dtype);
-}
-
-inline bool have_same_bits(const Tensor& a, const Tensor& b) {
-  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  const Tensor x = a.contiguous(), y = b.contiguous();
-  return std::memcmp(x.impl()->data, y.impl()->data, static_cast<size_t>(x.size()) * size_of(x.dtype())) == 0;
 }
 
 /// Output, then the gradients of a weighted sum of it with respect to the input and all trainable variables.
@@ -122,12 +116,11 @@ inline void check_layer(const LayerRow& row) {
       ASSERT_EQ(traced.size(), eager.size());
       for (size_t i = 0; i < eager.size(); ++i) {
         if (!eager[i].defined()) continue;
-        EXPECT_TRUE(have_same_bits(eager[i], traced[i]))
-            << (unknown ? "unknown batch, " : "") << "result " << i << ": " << traced[i] << "\neagerly "
-            << eager[i];
+        EXPECT_TRUE(same_bits(eager[i], traced[i])) << (unknown ? "unknown batch, " : "") << "result " << i
+                                                    << ": " << traced[i] << "\neagerly " << eager[i];
       }
       for (size_t i = 0; i < assigned.size(); ++i)
-        EXPECT_TRUE(have_same_bits(assigned[i], layer.variables()[i].value())) << "variable " << i;
+        EXPECT_TRUE(same_bits(assigned[i], layer.variables()[i].value())) << "variable " << i;
     }
     restore();
     if (!row.smooth || training != row.training) continue;
@@ -165,7 +158,7 @@ inline void check_layer(const LayerRow& row) {
   save_weights(layer, path);
   load_weights(other, path);
   random::seed(7);
-  EXPECT_TRUE(have_same_bits(other(x), y)) << "with loaded weights";
+  EXPECT_TRUE(same_bits(other(x), y)) << "with loaded weights";
   std::remove(path.c_str());
 }
 

@@ -210,11 +210,11 @@ TEST(Behaviour, T_16_masks_flow_from_embeddings_through_layers) {
   const td::Tensor y = model(ids);
   // An example is as if it ended before its masked places.
   const auto graph = td::function([&](td::Tensor t) { return model(t); });
-  EXPECT_TRUE(have_same_bits(graph(ids), y));
+  EXPECT_TRUE(same_bits(graph(ids), y));
   const td::Tensor alone = model(td::Tensor({{1, 2}}));
   expect_near(y[0], td::cast(alone, td::float64).to_vector<double>(), 1e-6);
   // Without masks they count.
   td::random::seed(5);
   const nn::Sequential plain = build(false);
-  EXPECT_FALSE(have_same_bits(plain(ids), y));
+  EXPECT_FALSE(same_bits(plain(ids), y));
 }

@@ -131,7 +131,7 @@ TEST(Behaviour, T_13_batch_normalization_in_training_has_mean_0_and_deviation_1)
   const nn::BatchNormalization eager, other;
   const auto step = td::function([&](td::Tensor batch) { return other(batch, {.training = true}); });
   const td::Tensor y = eager(x, {.training = true});
-  EXPECT_TRUE(have_same_bits(y, step(x)));
+  EXPECT_TRUE(same_bits(y, step(x)));
   for (float m : td::mean(y, {0}).to_vector<float>()) EXPECT_NEAR(m, 0, 1e-5);
   for (float s : td::standard_deviation(y, {0}, false, 0).to_vector<float>()) EXPECT_NEAR(s, 1, 1e-3);
   // Moving values are momentum * old + (1 - momentum) * batch.
@@ -139,7 +139,7 @@ TEST(Behaviour, T_13_batch_normalization_in_training_has_mean_0_and_deviation_1)
   const std::vector<float> moving = eager.variables()[2].value().to_vector<float>(),
                            batch = mean.to_vector<float>();
   for (size_t i = 0; i < 3; ++i) EXPECT_NEAR(moving[i], 0.01f * batch[i], 1e-6);
-  for (size_t i = 2; i < 4; ++i) EXPECT_TRUE(have_same_bits(eager.variables()[i], other.variables()[i]));
+  for (size_t i = 2; i < 4; ++i) EXPECT_TRUE(same_bits(eager.variables()[i], other.variables()[i]));
 }
 
 TEST(Behaviour, T_13_frozen_or_masked_batch_normalization) {
@@ -147,48 +147,48 @@ TEST(Behaviour, T_13_frozen_or_masked_batch_normalization) {
   const nn::BatchNormalization frozen;
   const td::Tensor inference = frozen(x);
   frozen.set_trainable(false);
-  EXPECT_TRUE(have_same_bits(frozen(x, {.training = true}), inference));
-  EXPECT_TRUE(have_same_bits(frozen.variables()[2], td::zeros({3})));
+  EXPECT_TRUE(same_bits(frozen(x, {.training = true}), inference));
+  EXPECT_TRUE(same_bits(frozen.variables()[2], td::zeros({3})));
   // What is masked changes neither statistics nor moving values.
   const td::Tensor mask({{1, 0}, {1, 1}, {0, 1}, {1, 0}}, td::boolean);
   const td::Tensor spoilt = td::where(td::unsqueeze(mask, {-1}), x, 1000.f);
   const nn::BatchNormalization one, other;
   const td::Tensor y = one(x, {.training = true, .mask = mask});
   const td::Tensor z = other(spoilt, {.training = true, .mask = mask});
-  for (size_t i = 2; i < 4; ++i) EXPECT_TRUE(have_same_bits(one.variables()[i], other.variables()[i]));
+  for (size_t i = 2; i < 4; ++i) EXPECT_TRUE(same_bits(one.variables()[i], other.variables()[i]));
   const td::Tensor counting = td::boolean_mask(y, mask);
-  EXPECT_TRUE(have_same_bits(counting, td::boolean_mask(z, mask)));
+  EXPECT_TRUE(same_bits(counting, td::boolean_mask(z, mask)));
   for (float m : td::mean(counting, {0}).to_vector<float>()) EXPECT_NEAR(m, 0, 1e-5);
   // Nothing counts: numbers all the same, and the moving values stay.
   const td::Tensor before = one.variables()[3];
   const td::Tensor none = one(x, {.training = true, .mask = td::cast(td::zeros({4, 2}), td::boolean)});
   EXPECT_FALSE(td::reduce_any(td::is_nan(none)).item<bool>());
-  EXPECT_TRUE(have_same_bits(one.variables()[3], before));
+  EXPECT_TRUE(same_bits(one.variables()[3], before));
 }
 
 TEST(Behaviour, T_14_dropout_keeps_the_mean_and_draws_once_a_call) {
   const td::Tensor x = td::ones({40, 50});
   const nn::Dropout dropout(0.5);
-  EXPECT_TRUE(have_same_bits(dropout(x), x));
+  EXPECT_TRUE(same_bits(dropout(x), x));
   td::random::seed(1);
   const td::Tensor before = td::random::generator().value();
   const td::Tensor y = dropout(x, {.training = true});
   const td::Tensor after = td::random::generator().value();
   for (float v : y.to_vector<float>()) EXPECT_TRUE(v == 0 || v == 2) << v;
   EXPECT_NEAR(mean_of(y), 1, 0.1);
-  EXPECT_FALSE(have_same_bits(before, after));
+  EXPECT_FALSE(same_bits(before, after));
   // In a graph the same draw gives the same bits and leaves the same state.
   td::random::seed(1);
   const auto graph = td::function([&](td::Tensor t) { return dropout(t, {.training = true}); });
-  EXPECT_TRUE(have_same_bits(graph(x), y));
-  EXPECT_TRUE(have_same_bits(td::random::generator().value(), after));
+  EXPECT_TRUE(same_bits(graph(x), y));
+  EXPECT_TRUE(same_bits(td::random::generator().value(), after));
   // The next call draws the next numbers.
-  EXPECT_FALSE(have_same_bits(graph(x), y));
+  EXPECT_FALSE(same_bits(graph(x), y));
   // A layer with a seed has a state of its own.
   const nn::Dropout own(0.5, {.seed = 3}), twin(0.5, {.seed = 3});
   const td::Tensor first = own(x, {.training = true}), second = own(x, {.training = true});
-  EXPECT_FALSE(have_same_bits(first, second));
-  EXPECT_TRUE(have_same_bits(first, twin(x, {.training = true})));
+  EXPECT_FALSE(same_bits(first, second));
+  EXPECT_TRUE(same_bits(first, twin(x, {.training = true})));
   EXPECT_EQ(own.variables()[0].name(), "dropout/seed_state");
   EXPECT_TRUE(own.trainable_variables().empty());
   // The mask broadcasts.

@@ -135,16 +135,16 @@ TEST(AugmentationLayers, ChangeImagesInTrainingOnly) {
                                       nn::RandomContrast(0.5, {.low = -10, .high = 10}),
                                       nn::RandomBrightness(0.5, {.low = -1, .high = 1})};
   for (const nn::Layer& layer : layers) {
-    EXPECT_TRUE(have_same_bits(layer(x), x));
-    EXPECT_FALSE(have_same_bits(layer(x, {.training = true}), x)) << layer.name();
+    EXPECT_TRUE(same_bits(layer(x), x));
+    EXPECT_FALSE(same_bits(layer(x, {.training = true}), x)) << layer.name();
   }
   // A mirrored image has its columns in turned order, or is as it was.
   const td::Tensor flipped = nn::RandomFlip("horizontal", {.seed = 1})(x, {.training = true});
   int mirrored = 0;
   for (int64_t i = 0; i < 8; ++i) {
-    const bool same = have_same_bits(flipped[i].contiguous(), x[i].contiguous());
+    const bool same = same_bits(flipped[i].contiguous(), x[i].contiguous());
     if (!same) {
-      EXPECT_TRUE(have_same_bits(flipped[i].contiguous(), td::flip(x[i], {1}).contiguous()));
+      EXPECT_TRUE(same_bits(flipped[i].contiguous(), td::flip(x[i], {1}).contiguous()));
       ++mirrored;
     }
   }

@@ -181,7 +181,7 @@ TEST(RecurrentLayers, MaskedStepsChangeNothing) {
     expect_near(y[{0, 3}], step(plain, 0, 2));  // the output before
     expect_near(y[{1, 3}], step(plain, 1, 0));
     const auto graph = td::function([&](td::Tensor t) { return lstm(t, {.mask = mask}); });
-    EXPECT_TRUE(have_same_bits(graph(x), y));
+    EXPECT_TRUE(same_bits(graph(x), y));
   }
   expect_near(nn::GRU(3, {}, {.zero_output_for_mask = true})(x, {.mask = mask}), Numbers(6));
   const nn::GRU last(3), sequences(3, {}, {.return_sequences = true});
@@ -213,7 +213,7 @@ TEST(RecurrentLayers, UnrolledGraphsGiveTheSameBits) {
   const nn::LSTM unrolled(5, {}, {.unroll = true});
   unrolled(x);
   const Tensors a = output_and_gradients(rolled, x, false), b = output_and_gradients(unrolled, x, false);
-  for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(have_same_bits(a[i], b[i])) << i;
+  for (size_t i = 0; i < a.size(); ++i) EXPECT_TRUE(same_bits(a[i], b[i])) << i;
 }
 
 TEST(AttentionLayers, GiveKnownNumbers) {

@@ -3,33 +3,13 @@
 // outside and inside, with functions nested in it. Values, gradients, variables and what was printed must
 // agree to the bit.
 
-#include <cstring>
 #include <iostream>
 
 #include "tandem/tape.h"
 #include "tests/random_programs.h"
+#include "tests/same_bits.h"
 
 namespace tandem::testing {
-
-/// NaNs may differ in their payloads.
-inline bool same_bits(const Tensor& a, const Tensor& b) {
-  if (a.defined() != b.defined()) return false;
-  if (!a.defined()) return true;
-  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  const Tensor x = a.contiguous(), y = b.contiguous();
-  const size_t width = size_of(a.dtype());
-  const auto* p = static_cast<const std::byte*>(x.impl()->data);
-  const auto* q = static_cast<const std::byte*>(y.impl()->data);
-  const auto count = static_cast<size_t>(x.size());
-  if (count == 0 || std::memcmp(p, q, count * width) == 0) return true;
-  if (!is_floating(a.dtype())) return false;
-  const Tensor nan_x = is_nan(x), nan_y = is_nan(y);
-  for (size_t i = 0; i < count; ++i)
-    if (!(nan_x.data<bool>()[i] && nan_y.data<bool>()[i]) &&
-        std::memcmp(p + i * width, q + i * width, width) != 0)
-      return false;
-  return true;
-}
 
 /// All that a program does.
 struct Outcome {
@@ -169,7 +149,7 @@ class ModeComparison {
     for (size_t i = 0; i < wanted.size(); ++i) {
       // A graph may give zeros where eager code has no gradient to give.
       if (!wanted[i].defined()) continue;
-      EXPECT_TRUE(same_bits(wanted[i], got[i]))
+      EXPECT_TRUE(same_bits_or_nans(wanted[i], got[i]))
           << what << i << " is " << got[i] << "\nand eagerly " << wanted[i] << ", the program\n"
           << program_->describe();
     }

@@ -3,18 +3,20 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 
 #include "data/npy_header.h"
 #include "data/zip_archive.h"
+#include "same_bits.h"
 #include "support.h"
 #include "tandem/data/npy.h"
 #include "tandem/ops.h"
 
 namespace tandem::data {
 namespace {
+
+using testing::same_bits;
 
 /// A folder that disappears with the test.
 struct Folder {
@@ -43,12 +45,6 @@ std::string npy(const std::string& dictionary, const std::string& elements) {
   return text + dictionary + elements;
 }
 
-bool same(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.contiguous(), y = b.contiguous();
-  return x.spec() == y.spec() &&
-         std::memcmp(x.impl()->data, y.impl()->data, static_cast<size_t>(x.size()) * size_of(x.dtype())) == 0;
-}
-
 TEST(Npy, EveryDtypeComesBack) {
   const Folder folder;
   std::map<std::string, Tensor> all;
@@ -56,7 +52,7 @@ TEST(Npy, EveryDtypeComesBack) {
     const auto dtype = static_cast<DType>(d);
     const Tensor x = cast(transpose(reshape(arange(0, 6, 1, float32), {2, 3})), dtype);
     write_npy(folder / "x.npy", x);
-    EXPECT_TRUE(same(read_npy(folder / "x.npy"), x)) << name_of(dtype);
+    EXPECT_TRUE(same_bits(read_npy(folder / "x.npy"), x)) << name_of(dtype);
     all["array " + std::string(name_of(dtype))] = x;
   }
   all["scalar"] = Tensor(2.5f);
@@ -65,7 +61,7 @@ TEST(Npy, EveryDtypeComesBack) {
   write_npz(folder / "all.npz", all);
   const auto back = read_npz(folder / "all.npz");
   ASSERT_EQ(back.size(), all.size());
-  for (const auto& [name, tensor] : all) EXPECT_TRUE(same(back.at(name), tensor)) << name;
+  for (const auto& [name, tensor] : all) EXPECT_TRUE(same_bits(back.at(name), tensor)) << name;
   EXPECT_EQ(
       std::distance(std::filesystem::directory_iterator(folder.path), std::filesystem::directory_iterator()),
       2)
@@ -166,7 +162,7 @@ TEST(Npz, CompressedOnesAreReadAndDamageIsNoticed) {
   const Tensor x = arange(0, 5000, 1, float32);
   write_npy(folder / "x.npy", x);
   const std::string zip = deflated_npz(bytes_of(folder / "x.npy"));
-  EXPECT_TRUE(same(read_npz(folder.write("x.npz", zip)).at("x"), x));
+  EXPECT_TRUE(same_bits(read_npz(folder.write("x.npz", zip)).at("x"), x));
   // Every single damaged byte is noticed or does not matter, and nothing crashes; so for cut files.
   int noticed = 0;
   for (size_t i = 0; i < zip.size(); i += 61) {

@@ -12,6 +12,7 @@
 #include "tandem/tandem.h"
 #include "tandem/tape.h"
 #include "tests/op_samples.h"
+#include "tests/same_bits.h"
 
 namespace td = tandem;
 
@@ -31,13 +32,7 @@ using td::testing::is_accepted;
 using td::testing::is_parameter;
 using td::testing::own_samples;
 using td::testing::run;
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.contiguous(), y = b.contiguous();
-  return x.dtype() == y.dtype() && x.shape() == y.shape() &&
-         (x.size() == 0 || std::memcmp(x.impl()->data, y.impl()->data,
-                                       static_cast<size_t>(x.size()) * td::size_of(x.dtype())) == 0);
-}
+using td::testing::same_bits;
 
 /// The same elements, laid out by other strides in a buffer `room` times as large.
 Tensor laid_out(const Tensor& t, td::Strides strides, int64_t first, int64_t room) {

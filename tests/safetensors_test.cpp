@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <random>
@@ -10,11 +9,13 @@
 #include "tandem/data/safetensors.h"
 #include "tandem/nn.h"
 #include "tandem/ops.h"
+#include "tests/same_bits.h"
 #include "tests/support.h"
 
 namespace td = tandem;
 using td::DType;
 using td::Tensor;
+using td::testing::same_bits;
 
 namespace {
 
@@ -50,12 +51,6 @@ class Safetensors : public ::testing::Test {
   std::filesystem::path folder_;
   std::string path_;
 };
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  const Tensor x = a.contiguous(), y = b.contiguous();
-  return x.spec() == y.spec() && std::memcmp(x.impl()->data, y.impl()->data,
-                                             static_cast<size_t>(x.size()) * td::size_of(x.dtype())) == 0;
-}
 
 TEST_F(Safetensors, EveryDtypeAndShapeComesBack) {
   td::Weights weights;

@@ -2,7 +2,6 @@
 // changes.
 
 #include <atomic>
-#include <cstring>
 #include <functional>
 #include <sstream>
 #include <thread>
@@ -11,20 +10,16 @@
 #include "function/function_core.h"
 #include "graph/text.h"
 #include "tandem/tandem.h"
+#include "tests/same_bits.h"
 #include "tests/support.h"
 
 namespace td = tandem;
+using td::testing::same_bits;
 
 using Floats = std::vector<float>;
 using td::Tensor;
 
 namespace {
-
-bool same_bits(const Tensor& a, const Tensor& b) {
-  if (a.dtype() != b.dtype() || !(a.shape() == b.shape())) return false;
-  const Tensor x = a.contiguous(), y = b.contiguous();
-  return std::memcmp(x.impl()->data, y.impl()->data, static_cast<size_t>(x.size()) * size_of(x.dtype())) == 0;
-}
 
 /// Where the graph of a function is cut: segments, and nodes called directly.
 struct Cut {

@@ -36,6 +36,14 @@ void in_both_modes(const F& f) {
   }
 }
 
+/// What a module's parameters are called, with their shapes: "dense/kernel(3, 4)".
+inline std::vector<std::string> names_of(const nn::Module& module) {
+  std::vector<std::string> names;
+  for (const auto& [name, variable] : module.named_parameters())
+    names.push_back(name + to_string(variable.shape()));
+  return names;
+}
+
 /// The bits of a module's variables.
 inline std::vector<std::string> bits_of(const nn::Module& module) {
   std::vector<std::string> bits;
