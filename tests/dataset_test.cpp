@@ -263,6 +263,26 @@ TEST(Dataset, EveryPlaceCanBeGoneBackTo) {
   }
 }
 
+TEST(Dataset, WindowsComeBackHoweverFarTheyWent) {
+  for (int64_t window : {1, 2, 5, 64}) {
+    const Dataset data = Dataset::range(7).repeat().shuffle(3, {.window = window});
+    for (int64_t draws : {1, 2, 5, 63, 64, 65, 1000}) {
+      td::data::Iterator first = data.iterate(), second = data.iterate();
+      for (int64_t i = 0; i < draws; ++i) first.next();
+      second.restore(first.state());
+      for (int64_t i = 0; i < 3 * window; ++i) ASSERT_EQ(text_of(*second.next()), text_of(*first.next()));
+    }
+    // Nobody has drawn so many; a state from anywhere may say so.
+    td::data::Iterator it = data.iterate();
+    IteratorState state = it.state();
+    const int64_t draws = int64_t{1} << 50;
+    state[state.size() - 2] = draws + window - 1;  // read
+    state[state.size() - 1] = draws;
+    it.restore(state);
+    EXPECT_TRUE(it.next());
+  }
+}
+
 TEST(Dataset, StatesOfOthersAreRefused) {
   td::data::Iterator it = Dataset::range(5).batch(2).iterate();
   const IteratorState state = Dataset::range(5).batch(3).iterate().state();

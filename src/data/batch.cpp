@@ -164,11 +164,8 @@ class BatchStage final : public Stage {
       return true;
     }
     int64_t skip(int64_t count) override {
-      for (int64_t i = 0; i < count; ++i) {
-        const int64_t skipped = source_->skip(kind_.size);
-        if (skipped == 0 || (kind_.drop && skipped < kind_.size)) return i;
-      }
-      return count;
+      const int64_t skipped = source_->skip(std::min(count, INT64_MAX / kind_.size) * kind_.size);
+      return skipped / kind_.size + (!kind_.drop && skipped % kind_.size > 0 ? 1 : 0);
     }
     void save(IteratorState& state) const override { source_->save(state); }
     void load(StateReader& state) override { source_->load(state); }
@@ -250,7 +247,7 @@ class WindowsStage final : public Stage {
     // Windows overlap: what the next one shares with those before is read again.
     void save(IteratorState& state) const override { state.push_back(given_); }
     void load(StateReader& state) override {
-      given_ = state.next_within(0, INT64_MAX / kind_.shift);
+      given_ = state.next_within(0, most_elements / kind_.shift);
       source_->skip(given_ * kind_.shift);
     }
 
@@ -299,7 +296,7 @@ class UnbatchStage final : public Stage {
         source_->save(state);
     }
     void load(StateReader& state) override {
-      const int64_t row = state.next_within(0, INT64_MAX);
+      const int64_t row = state.next_within(0, most_elements);
       source_->load(state);
       if (row == 0) return;
       TD_CHECK(read() && row < rows_->count(), "the state is impossible for an unbatch");

@@ -92,7 +92,7 @@ class MemoryCacheStage final : public Stage {
       return true;
     }
     void save(IteratorState& state) const override { state.push_back(next_); }
-    void load(StateReader& state) override { next_ = state.next_within(0, INT64_MAX); }
+    void load(StateReader& state) override { next_ = state.next_within(0, most_elements); }
 
    private:
     std::shared_ptr<KeptStream> stream_;

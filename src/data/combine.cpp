@@ -241,7 +241,7 @@ class InterleavedCursor final : public Cursor {
     }
   }
   void load(StateReader& state) override {
-    opened_ = state.next_within(0, INT64_MAX);
+    opened_ = state.next_within(0, most_elements);
     at_ = state.next_within(0, static_cast<int64_t>(parts_.size()) - 1);
     given_ = state.next_within(0, block_ - 1);
     for (Part& part : parts_) {

@@ -74,7 +74,7 @@ void Iterator::restore(const IteratorState& state) {
   detail::StateReader reader(state);
   TD_CHECK(reader.next() == detail::fingerprint(stage_->describe()),
            "the state belongs to another data set than {}", stage_->describe());
-  const int64_t pass = reader.next_within(0, INT64_MAX);
+  const int64_t pass = reader.next_within(0, detail::most_passes);
   const bool ended = reader.next_within(0, 1) != 0;
   const ModeScope no_mode(nullptr);
   std::unique_ptr<detail::Cursor> cursor = stage_->open(pass);

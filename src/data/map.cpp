@@ -55,7 +55,7 @@ class MapSource final : public AheadSource {
     source_->save(state);
   }
   void load(StateReader& state) override {
-    number_ = state.next_within(0, INT64_MAX);
+    number_ = state.next_within(0, most_elements);
     source_->load(state);
   }
 

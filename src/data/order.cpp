@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "core/check.h"
 #include "data/stages.h"
@@ -41,100 +42,91 @@ class PermutedRows final : public Rows {
   std::vector<int64_t> order_;
 };
 
-/// The window as numbers of elements: what a restore needs to know which elements it held.
+/// Which elements a window holds, by number and in its order, after `drawn` of `read` elements were drawn
+/// from it. Found backwards: only the last draws matter, however many there were, because each but the last
+/// few put a new element in a place of the window.
+std::vector<int64_t> held_numbers(int64_t size, uint64_t seed, int64_t pass, int64_t read, int64_t drawn) {
+  // A full window holds its size before each draw; when the source has ended, what is left.
+  const bool full = read - drawn == size - 1;
+  std::vector<int64_t> numbers(static_cast<size_t>(read - drawn));
+  // Whose place in the result is each place of the window as it was before a draw; -1: nobody's.
+  std::vector<int64_t> owner(static_cast<size_t>(std::min(size, read)), -1);
+  std::iota(owner.begin(), owner.begin() + static_cast<ptrdiff_t>(numbers.size()), 0);
+  int64_t unknown = read - drawn;
+  for (int64_t i = drawn - 1; i >= 0 && unknown > 0; --i) {
+    const int64_t count = full ? size : std::min(size, read - i), last = count - 1;
+    const int64_t at = below(random_bits(seed, pass, i), count);
+    // The last one went to the place of the one drawn.
+    owner[static_cast<size_t>(last)] = at < last ? std::exchange(owner[static_cast<size_t>(at)], -1) : -1;
+    if (i == 0 || i + size > read)
+      continue;  // it was there at the start, or nothing was read before this draw
+    int64_t& found = owner[static_cast<size_t>(last)];
+    if (found < 0) continue;
+    numbers[static_cast<size_t>(std::exchange(found, -1))] = i + size - 1;
+    --unknown;
+  }
+  for (size_t place = 0; unknown > 0 && place < owner.size(); ++place)
+    if (owner[place] >= 0) numbers[static_cast<size_t>(owner[place])] = static_cast<int64_t>(place);
+  return numbers;
+}
+
 /// Elements are drawn from a window that is full while the source lasts; the last of it takes the place of
 /// the one drawn.
-template <class Entry>
-class Window {
- public:
-  Window(int64_t size, uint64_t seed, int64_t pass)
-      : size_(static_cast<size_t>(size)), seed_(seed), pass_(pass) {}
-  /// `read(entry)` gives the source's next, or false.
-  template <class Read>
-  bool draw(Entry& entry, Read read) {
-    while (entries_.size() < size_) {
-      Entry next{};
-      if (!read(next)) break;
-      entries_.push_back(std::move(next));
-    }
-    if (entries_.empty()) return false;
-    const int64_t at = below(random_bits(seed_, pass_, drawn_++), static_cast<int64_t>(entries_.size()));
-    entry = std::move(entries_[at]);
-    if (at + 1 < static_cast<int64_t>(entries_.size())) entries_[at] = std::move(entries_.back());
-    entries_.pop_back();
-    return true;
-  }
-  int64_t drawn() const { return drawn_; }
-  const std::vector<Entry>& entries() const { return entries_; }
-  void restore(std::vector<Entry> entries, int64_t drawn) {
-    entries_ = std::move(entries);
-    drawn_ = drawn;
-  }
-
- private:
-  size_t size_;
-  uint64_t seed_;
-  int64_t pass_;
-  std::vector<Entry> entries_;
-  int64_t drawn_ = 0;
-};
-
 class WindowCursor final : public Cursor {
  public:
-  WindowCursor(std::unique_ptr<Cursor> source, int64_t size, uint64_t seed, int64_t pass)
-      : source_(std::move(source)), size_(size), seed_(seed), pass_(pass), window_(size, seed, pass) {}
+  /// `most`: how many elements the source has at the most.
+  WindowCursor(std::unique_ptr<Cursor> source, int64_t most, int64_t size, uint64_t seed, int64_t pass)
+      : source_(std::move(source)), most_(most), size_(size), seed_(seed), pass_(pass) {}
 
   bool next(Nest& element) override {
-    return window_.draw(element, [&](Nest& next) {
-      if (ended_ || !source_->next(next)) return !(ended_ = true);
+    while (static_cast<int64_t>(held_.size()) < size_ && !ended_) {
+      Nest next;
+      ended_ = !source_->next(next);
+      if (ended_) break;
+      held_.push_back(std::move(next));
       ++read_;
-      return true;
-    });
+    }
+    if (held_.empty()) return false;
+    const auto at =
+        static_cast<size_t>(below(random_bits(seed_, pass_, drawn_++), static_cast<int64_t>(held_.size())));
+    element = std::move(held_[at]);
+    if (at + 1 < held_.size()) held_[at] = std::move(held_.back());
+    held_.pop_back();
+    return true;
   }
-  // Which elements are in the window follows from how many were read and drawn. So a restore draws again, on
-  // numbers alone, and then reads those elements that remain.
+  // Which elements are in the window follows from how many were read and drawn: a restore reads those alone.
   void save(IteratorState& state) const override {
     state.push_back(read_);
-    state.push_back(window_.drawn());
+    state.push_back(drawn_);
   }
   void load(StateReader& state) override {
-    const int64_t read = state.next_within(0, INT64_MAX), drawn = state.next_within(0, read);
-    Window<int64_t> numbers(size_, seed_, pass_);
-    int64_t next_number = 0, number = 0;
-    for (int64_t i = 0; i < drawn; ++i)
-      TD_CHECK(numbers.draw(number,
-                            [&](int64_t& next) {
-                              next = next_number;
-                              return next_number < read && (++next_number, true);
-                            }),
-               "the state is impossible for a shuffle");
-    // The first draw of all fills the window; a state from before it holds nothing.
-    TD_CHECK(next_number == read, "the state is impossible for a shuffle");
-    std::vector<size_t> by_number(numbers.entries().size());
+    const int64_t read = state.next_within(0, most_);
+    // Before the first draw it holds nothing, then never more than its size but for the one drawn.
+    drawn_ = state.next_within(std::max<int64_t>(read > 0 ? 1 : 0, read - size_ + 1), read);
+    const std::vector<int64_t> numbers = held_numbers(size_, seed_, pass_, read, drawn_);
+    std::vector<size_t> by_number(numbers.size());
     std::iota(by_number.begin(), by_number.end(), 0);
     std::sort(by_number.begin(), by_number.end(),
-              [&](size_t a, size_t b) { return numbers.entries()[a] < numbers.entries()[b]; });
-    std::vector<Nest> held(by_number.size());
+              [&](size_t a, size_t b) { return numbers[a] < numbers[b]; });
+    held_.resize(numbers.size());
     for (size_t i : by_number) {
-      const int64_t wanted = numbers.entries()[i];
-      const int64_t gap = wanted - read_;
-      TD_CHECK(source_->skip(gap) == gap && source_->next(held[i]),
+      const int64_t gap = numbers[i] - read_;
+      TD_CHECK(source_->skip(gap) == gap && source_->next(held_[i]),
                "the data set has become shorter than when the state was taken");
-      read_ = wanted + 1;
+      read_ = numbers[i] + 1;
     }
     TD_CHECK(source_->skip(read - read_) == read - read_,
              "the data set has become shorter than when the state was taken");
     read_ = read;
-    window_.restore(std::move(held), drawn);
   }
 
  private:
   std::unique_ptr<Cursor> source_;
-  int64_t size_;
+  int64_t most_, size_;
   uint64_t seed_;
   int64_t pass_;
-  Window<Nest> window_;
-  int64_t read_ = 0;
+  std::vector<Nest> held_;
+  int64_t read_ = 0, drawn_ = 0;
   bool ended_ = false;
 };
 
@@ -161,7 +153,9 @@ class ShuffleStage final : public Stage {
   Ahead ahead() const override { return source_->ahead(); }
   std::unique_ptr<Cursor> open(int64_t pass) const override {
     if (whole_) return Stage::open(pass);
-    return std::make_unique<WindowCursor>(source_->open(pass), options_.window, seed_, number_of(pass));
+    const int64_t count = source_->cardinality();
+    return std::make_unique<WindowCursor>(source_->open(pass), count < 0 ? most_elements : count,
+                                          options_.window, seed_, number_of(pass));
   }
 
  private:
@@ -198,7 +192,9 @@ class RepeatStage final : public Stage {
         : source_(std::move(source)),
           count_(count),
           // No two passes of the whole share a pass of the source; pass 0 begins with its pass 0.
-          first_pass_(count < 0 ? pass << 32 : pass * count) {}
+          first_pass_(
+              count < 0 ? pass << 32
+                        : static_cast<int64_t>(static_cast<uint64_t>(pass) * static_cast<uint64_t>(count))) {}
     bool next(Nest& element) override {
       for (; round_ != count_; ++round_) {
         if (!cursor_) begin();
@@ -213,7 +209,17 @@ class RepeatStage final : public Stage {
     }
     int64_t skip(int64_t count) override {
       int64_t skipped = 0;
+      const int64_t once = source_->cardinality();
       for (; round_ != count_; ++round_) {
+        if (!cursor_ && once > 0) {
+          // Whole rounds need nobody to read them.
+          int64_t rounds = (count - skipped) / once;
+          if (count_ > 0) rounds = std::min(rounds, count_ - round_);
+          any_ = any_ || rounds > 0;
+          round_ += rounds;
+          skipped += rounds * once;
+          if (skipped == count || round_ == count_) break;
+        }
         if (!cursor_) begin();
         const int64_t now = cursor_->skip(count - skipped);
         skipped += now;
@@ -231,7 +237,7 @@ class RepeatStage final : public Stage {
       if (cursor_) cursor_->save(state);
     }
     void load(StateReader& state) override {
-      round_ = state.next_within(0, count_ < 0 ? INT64_MAX : count_);
+      round_ = state.next_within(0, count_ < 0 ? most_passes : count_);
       any_ = state.next_within(0, 1) != 0;
       if (state.next_within(0, 1) == 0) return;
       begin();

@@ -145,7 +145,7 @@ class GeneratorStage final : public Stage {
       return true;
     }
     void save(IteratorState& state) const override { state.push_back(count_); }
-    void load(StateReader& state) override { skip(state.next_within(0, INT64_MAX)); }
+    void load(StateReader& state) override { skip(state.next_within(0, most_elements)); }
 
    private:
     Generator generator_;

@@ -9,6 +9,9 @@
 
 namespace tandem::data::detail {
 
+/// What no state exceeds: numbers of elements and of passes that are still far from overflowing.
+inline constexpr int64_t most_elements = int64_t{1} << 53, most_passes = int64_t{1} << 30;
+
 /// Takes the numbers of an IteratorState one after the other.
 class StateReader {
  public:
