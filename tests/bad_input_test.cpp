@@ -47,11 +47,36 @@ nn::Sequential network(nn::Mode mode, const nn::Loss& loss, double rate = 0.1) {
 
 const nn::FitOptions quiet{.batch_size = 4, .epochs = 20, .shuffle = false, .verbose = 0};
 
-/// The message without the line of ours that it ends with.
+/// The message, without the lines of ours that follow it.
 template <class F>
 std::string without_line(F f) {
   const std::string text = message_of(f);
-  return text.substr(0, text.rfind(" (bad_input_test.cpp:"));
+  return text.substr(0, text.find(" (bad_input_test.cpp:"));
+}
+
+TEST_F(BadInput, ErrorsInsideNameTheCallThatTheyEnded) {
+  const auto line = [](int number) { return " (bad_input_test.cpp:" + std::to_string(number) + ")"; };
+  in_both_modes([&](nn::Mode mode) {
+    const bool eager = mode == nn::Mode::eager;
+    const int made = __LINE__ + 1;
+    nn::Sequential model({nn::Input({3}), nn::Embedding(5, 2), nn::Flatten()}, {.name = "net"});
+    model.set_mode(mode);
+    model.compile({.optimizer = nn::SGD(0.1), .loss = nn::MeanSquaredError()});
+    const td::Tensor x = td::full({4, 3}, 7, td::int64), y = td::ones({4, 6});
+    const std::string index = "gather: index 7 is out of range for size 5 of axis 0; expected -5 to 4" +
+                              line(made) + (eager ? "\n  in layer net/embedding" : "");
+
+    int called = __LINE__ + 1;
+    std::string said = message_of([&] { model.fit(x, y, quiet); });
+    EXPECT_EQ(said, index + "\n  in fit" + line(called));
+    called = __LINE__ + 1;
+    said = message_of([&] { model(x); });
+    EXPECT_EQ(said, index + "\n  in net" + line(called));
+    called = __LINE__ + 1;
+    said = message_of([&] { model.evaluate(td::ones({4, 2}), y); });
+    EXPECT_EQ(said, "sequential: the input has shape (4, 2) and the model takes (?, 3)" + line(made) +
+                        "\n  in layer net\n  in evaluate" + line(called));
+  });
 }
 
 TEST_F(BadInput, LabelsOutsideTheClasses) {

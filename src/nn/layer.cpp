@@ -36,6 +36,14 @@ void name_layer(Error& error, const detail::ModuleState& state, Location where) 
     error.add_context(std::string(context_begin) + path);
 }
 
+bool is_same(Location a, Location b) { return a.line == b.line && std::string_view(a.file) == b.file; }
+
+// The call of a model by the user, not by its own training.
+void name_outermost_call(Error& error, const detail::ModuleState& state, Location where) {
+  if (call_depth == 1 && !is_same(where, state.where))
+    detail::add_user_call(error, state.display_name(), where);
+}
+
 struct CallDepth {
   explicit CallDepth(const detail::ModuleState& state) {
     if (call_depth == 0 && !detail::current_probe) detail::forget_losses(state);
@@ -108,6 +116,7 @@ auto call_layer(const Layer& layer, const Tensor* first, const CallOptions& opti
     return f(body, state);
   } catch (Error& e) {
     name_layer(e, state, where);
+    name_outermost_call(e, state, where);
     throw;
   }
 }
@@ -249,6 +258,11 @@ T only(std::vector<T> results, const Layer& layer, Location where) {
 }  // namespace
 
 bool detail::is_in_layer_call() { return call_depth > 0; }
+
+void detail::add_user_call(Error& error, std::string_view name, Location where) {
+  where = call_line(where);
+  if (!is_same(error.location(), where)) add_call(error, name, where);
+}
 
 bool is_training() { return (tandem::detail::trace_context & training_bit) != 0; }
 

@@ -20,7 +20,11 @@ decltype(auto) in_call(std::string_view name, Location where, F&& f) {
   return tandem::detail::named(name, call_line(where), std::forward<F>(f));
 }
 
-/// The same, and operations inside count as called there.
+/// An error of something inside names a line of its own, such as that where a layer was made: says, too,
+/// which call of the user's it ended.
+void add_user_call(Error& error, std::string_view name, Location where);
+
+/// As in_call, and operations inside count as called there.
 template <class F>
 decltype(auto) at_line(std::string_view name, Location where, F&& f) {
   const CallSite site(where);

@@ -24,16 +24,31 @@ void Model::forget_graphs() const { trainer_->forget_graphs(); }
 void Model::set_mode(Mode mode) const { trainer_->set_mode(mode); }
 Mode Model::mode() const { return trainer_->mode(); }
 
+namespace {
+
+// An error in a model's graph names the line of the operation: says, too, which call it ended.
+template <class F>
+auto in_model_call(const Model& model, Location where, F&& f) {
+  try {
+    return f();
+  } catch (Error& e) {
+    detail::add_user_call(e, model.state()->display_name(), where);
+    throw;
+  }
+}
+
+}  // namespace
+
 Tensor Model::operator()(const Tensor& x, CallOptions options, Location where) const {
   if (trainer_->mode() != Mode::graph) return Layer::operator()(x, options, where);
   const TrainingScope training(options.training);
-  return trainer_->forward(*this, x, where);
+  return in_model_call(*this, where, [&] { return trainer_->forward(*this, x, where); });
 }
 
 Nest Model::operator()(const Nest& x, CallOptions options, Location where) const {
   if (trainer_->mode() != Mode::graph) return Layer::operator()(x, options, where);
   const TrainingScope training(options.training);
-  return trainer_->forward_nest(*this, x, where);
+  return in_model_call(*this, where, [&] { return trainer_->forward_nest(*this, x, where); });
 }
 
 Shuffle::Shuffle(const char* word, Location where) : kind_(Kind::batch) {
@@ -58,11 +73,25 @@ bool Model::is_compiled() const { return trainer_->is_compiled(); }
 
 // ---- the loops
 
+namespace {
+
+template <class F>
+auto in_user_call(const char* name, Location where, F&& f) {
+  try {
+    return detail::in_call(name, where, std::forward<F>(f));
+  } catch (Error& e) {
+    detail::add_user_call(e, name, where);
+    throw;
+  }
+}
+
+}  // namespace
+
 History Model::fit(const Nest& x, const Nest& y, FitOptions options, Location where) const {
   return fit(TrainingData(x, y), std::move(options), where);
 }
 History Model::fit(const TrainingData& data, FitOptions options, Location where) const {
-  return detail::in_call("fit", where, [&] {
+  return in_user_call("fit", where, [&] {
     return detail::run_fit(*this, *trainer_, data, options, {"fit", where});
   });
 }
@@ -71,13 +100,13 @@ Logs Model::evaluate(const Nest& x, const Nest& y, EvaluateOptions options, Loca
   return evaluate(TrainingData(x, y), std::move(options), where);
 }
 Logs Model::evaluate(const TrainingData& data, EvaluateOptions options, Location where) const {
-  return detail::in_call("evaluate", where, [&] {
+  return in_user_call("evaluate", where, [&] {
     return detail::run_evaluate(*this, *trainer_, data, options, {"evaluate", where});
   });
 }
 
 Tensor Model::predict(const Tensor& x, EvaluateOptions options, Location where) const {
-  return detail::in_call("predict", where, [&] {
+  return in_user_call("predict", where, [&] {
     // The way that costs next to nothing: one batch, and nobody follows.
     if (x.defined() && x.rank() > 0 && x.shape()[0] > 0 && x.shape()[0] <= options.batch_size &&
         options.callbacks.empty() && options.verbose == 0 && detail::Trainer::has_base_steps(*this))
@@ -91,13 +120,13 @@ Nest Model::predict(const Nest& x, EvaluateOptions options, Location where) cons
   return predict(TrainingData(x, Nest()), std::move(options), where);
 }
 Nest Model::predict(const TrainingData& data, EvaluateOptions options, Location where) const {
-  return detail::in_call("predict", where, [&] {
+  return in_user_call("predict", where, [&] {
     return detail::run_predict(*this, *trainer_, data, options, {"predict", where});
   });
 }
 
 Logs Model::train_on_batch(const Nest& x, const Nest& y, const Nest& sample_weight, Location where) const {
-  return detail::in_call("train_on_batch", where, [&] {
+  return in_user_call("train_on_batch", where, [&] {
     detail::check_arrays({x, y, sample_weight});
     trainer_->reset_metrics();
     trainer_->check_trainable(*this);
@@ -109,7 +138,7 @@ Logs Model::train_on_batch(const Nest& x, const Nest& y, const Nest& sample_weig
   });
 }
 Logs Model::test_on_batch(const Nest& x, const Nest& y, const Nest& sample_weight, Location where) const {
-  return detail::in_call("test_on_batch", where, [&] {
+  return in_user_call("test_on_batch", where, [&] {
     detail::check_arrays({x, y, sample_weight});
     trainer_->reset_metrics();
     Logs logs;
@@ -120,7 +149,7 @@ Logs Model::test_on_batch(const Nest& x, const Nest& y, const Nest& sample_weigh
   });
 }
 Nest Model::predict_on_batch(const Nest& x, Location where) const {
-  return detail::in_call("predict_on_batch", where, [&] {
+  return in_user_call("predict_on_batch", where, [&] {
     return trainer_->predict(*this, x, {"predict_on_batch", where});
   });
 }
