@@ -209,6 +209,10 @@ TEST(Behaviour, T_06_ErrorsNameInputAndLayer) {
   EXPECT_ERROR(model(td::ones({5, 4})),
                "model: input \"features\" has shape (5, 4) and the model takes (?, 3) "
                "(behaviours_models_test.cpp:LINE)");
+  EXPECT_ERROR(
+      model(td::ones({3})),
+      "model: input \"features\" has shape (3,) and the model takes (?, 3); the batch is missing, which data "
+      "sets get from .batch(n) (behaviours_models_test.cpp:LINE)");
   const nn::Sequential lazy({nn::Sequential({nn::Dense(4)}), nn::Dense(2)});
   lazy(td::ones({1, 3}));
   try {

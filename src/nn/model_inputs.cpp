@@ -145,8 +145,11 @@ Tensor fit_input(const Value& input, const std::string& path, const Tensor& x) {
       shape.push_back(1);
       if (fits(spec.shape, shape)) y = unsqueeze(x, {-1});
     }
-    TD_CHECK(fits(spec.shape, y.shape()), "{} has shape {} and the model takes {}", called(input, path),
-             x.shape(), plain_shape(spec.shape));
+    Shape example = spec.shape;
+    if (example.rank() > 0) example.erase(0);
+    TD_CHECK(fits(spec.shape, y.shape()), "{} has shape {} and the model takes {}{}", called(input, path),
+             x.shape(), plain_shape(spec.shape),
+             fits(example, x.shape()) ? "; the batch is missing, which data sets get from .batch(n)" : "");
   }
   return y.dtype() == spec.dtype ? y : cast(y, spec.dtype);
 }
