@@ -64,7 +64,7 @@ TEST_F(BadInput, ErrorsInsideNameTheCallThatTheyEnded) {
     model.compile({.optimizer = nn::SGD(0.1), .loss = nn::MeanSquaredError()});
     const td::Tensor x = td::full({4, 3}, 7, td::int64), y = td::ones({4, 6});
     const std::string index = "gather: index 7 is out of range for size 5 of axis 0; expected -5 to 4" +
-                              line(made) + (eager ? "\n  in layer net/embedding" : "");
+                              line(made) + (eager ? "\n  in layer net/embedding" : "\n  in net/embedding");
 
     int called = __LINE__ + 1;
     std::string said = message_of([&] { model.fit(x, y, quiet); });

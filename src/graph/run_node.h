@@ -25,6 +25,9 @@ void run_node(const Node* node, F&& f) {
   } catch (Error& e) {
     if (node) {
       e.set_origin(node->op->display_name(), node->where);
+      // "model/dense/matmul": the layer or name scope.
+      if (const size_t last = node->name.rfind('/'); last != std::string::npos)
+        e.add_context("in " + node->name.substr(0, last));
       add_calls(e, node->calls);
     }
     throw;
