@@ -1,10 +1,10 @@
 // What Keras's users expect of optimizers and schedules, T-48 to T-58: docs/behaviours.md has the list.
 
 #include <cmath>
-#include <cstring>
 #include <numbers>
 
 #include "tandem/tandem.h"
+#include "tests/lines.h"
 #include "tests/support.h"
 
 namespace td = tandem;
@@ -41,7 +41,12 @@ class Stepper {
         traced_(td::function(step_)),
         graph_(graph) {}
 
-  td::Tensor by(const td::Tensor& gradient) const { return graph_ ? traced_(gradient) : step_(gradient); }
+  td::Tensor by(const td::Tensor& gradient) const {
+    if (!graph_) return step_(gradient);
+    const td::Tensor moved = traced_(gradient);
+    EXPECT_EQ(td::testing::lines_of_the_library(traced_), "");
+    return moved;
+  }
   td::Tensor operator()(const Doubles& gradient) const { return by(td::cast(from(gradient), w_.dtype())); }
 
  private:

@@ -7,6 +7,7 @@
 #include "tandem/gradient_check.h"
 #include "tandem/nn.h"
 #include "tandem/tandem.h"
+#include "tests/lines.h"
 #include "tests/same_bits.h"
 #include "tests/support.h"
 
@@ -114,6 +115,7 @@ inline void check_layer(const LayerRow& row) {
       restore();
       const std::vector<Tensor> traced = graph(x);
       ASSERT_EQ(traced.size(), eager.size());
+      EXPECT_EQ(lines_of_the_library(graph), "");
       for (size_t i = 0; i < eager.size(); ++i) {
         if (!eager[i].defined()) continue;
         EXPECT_TRUE(same_bits(eager[i], traced[i])) << (unknown ? "unknown batch, " : "") << "result " << i

@@ -3,11 +3,12 @@
 #include "tandem/nn/losses.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "tandem/function.h"
 #include "tandem/gradient_check.h"
 #include "tandem/ops.h"
+#include "tests/lines.h"
+#include "tests/same_bits.h"
 #include "tests/support.h"
 
 namespace td = tandem;
@@ -176,6 +177,7 @@ TEST(Losses, ConnectionistTemporalClassification) {
   expect_near(loss(logits, labels), expected, 1e-12);
   const auto graph = td::function([&](const td::Tensor& x, const td::Tensor& y) { return loss(x, y); });
   EXPECT_EQ(graph(logits, labels).to_vector<double>(), loss(logits, labels).to_vector<double>());
+  EXPECT_EQ(td::testing::lines_of_the_library(graph), "");
   const auto mean = [&](const std::vector<td::Tensor>& x) { return nn::CTC()(x[0], labels); };
   EXPECT_LT(td::check_gradients(mean, {logits}).largest_error, 1e-6);
   // Blanks alone; one frame; too few frames for a repeated label.
@@ -219,7 +221,8 @@ TEST(Losses, GradientsAgreeWithDifferencesInBothModes) {
     EXPECT_LT(td::check_gradients(f, {p}).largest_error, 1e-4) << name;
     const auto graph = td::function([&](const td::Tensor& x) { return loss(x, t); });
     const td::Tensor eager = loss(p, t), traced = graph(p);
-    EXPECT_EQ(std::memcmp(eager.data<double>(), traced.data<double>(), 8), 0) << name;
+    EXPECT_TRUE(td::testing::same_bits(eager, traced)) << name;
+    EXPECT_EQ(td::testing::lines_of_the_library(graph), "") << name;
   }
   const td::Tensor labels = {1, 0};
   for (const bool from_logits : {false, true}) {

@@ -8,6 +8,7 @@
 #include "tandem/function.h"
 #include "tandem/nn/losses.h"
 #include "tandem/ops.h"
+#include "tests/lines.h"
 #include "tests/support.h"
 
 namespace td = tandem;
@@ -38,6 +39,7 @@ void expect_results(const std::vector<Case>& cases) {
         auto traced = td::function(step);
         for (const auto& [begin, end] : {std::pair{int64_t{0}, count - 1}, {count - 1, count}})
           traced(c.predictions[{{begin, end}}], c.targets[{{begin, end}}], w[{{begin, end}}]);
+        EXPECT_EQ(td::testing::lines_of_the_library(traced), "") << c.what;
       } else {
         step(c.predictions, c.targets, w);
       }

@@ -139,7 +139,7 @@ TEST(Save, EveryOpOfTheTable) {
       } catch (const td::Error& e) {
         const std::string text = e.what();
         const bool has_none = text.find("cannot be written as operations") != std::string::npos;
-        if (!has_none) EXPECT_NE(text.find("opset 17"), std::string::npos) << op->name << ": " << text;
+        EXPECT_TRUE(has_none || text.find("opset 17") != std::string::npos) << op->name << ": " << text;
         std::string& list = has_none ? without_body : not_in_17;
         if (list.find(std::string(op->name)) == std::string::npos) list += " " + std::string(op->name);
       }

@@ -31,4 +31,28 @@ decltype(auto) at_line(std::string_view name, Location where, F&& f) {
   return in_call(name, where, std::forward<F>(f));
 }
 
+/// A layer around code of the user's: what the layer does itself counts as called at `where`, and what runs
+/// `outside` has the lines it would have without the layer.
+class AroundUserCode {
+ public:
+  explicit AroundUserCode(Location where) : before_(tandem::detail::current_call_site), site_(where) {}
+  template <class F>
+  decltype(auto) outside(F&& f) const {
+    const Restored restored(before_);
+    return f();
+  }
+
+ private:
+  struct Restored {
+    const Location* inside = tandem::detail::current_call_site;
+    explicit Restored(const Location* before) { tandem::detail::current_call_site = before; }
+    ~Restored() { tandem::detail::current_call_site = inside; }
+    Restored(const Restored&) = delete;
+    Restored& operator=(const Restored&) = delete;
+  };
+
+  const Location* before_;
+  CallSite site_;
+};
+
 }  // namespace tandem::nn::detail

@@ -135,15 +135,16 @@ class Matcher {
 
 Tensor fit_input(const Value& input, const std::string& path, const Tensor& x) {
   const Spec& spec = spec_of(input);
+  const Location where = input.node()->where;  // what is repaired here is the input's
   Tensor y = x;
   if (!fits(spec.shape, x.shape())) {
     Shape shape = x.shape();
     if (shape.rank() == spec.shape.rank() + 1 && shape.back() == 1) {
       shape.erase(shape.rank() - 1);
-      if (fits(spec.shape, shape)) y = squeeze(x, {-1});
+      if (fits(spec.shape, shape)) y = squeeze(Operand(x, where), {-1});
     } else if (shape.rank() + 1 == spec.shape.rank() && spec.shape.back() == 1) {
       shape.push_back(1);
-      if (fits(spec.shape, shape)) y = unsqueeze(x, {-1});
+      if (fits(spec.shape, shape)) y = unsqueeze(Operand(x, where), {-1});
     }
     Shape example = spec.shape;
     if (example.rank() > 0) example.erase(0);
@@ -151,7 +152,7 @@ Tensor fit_input(const Value& input, const std::string& path, const Tensor& x) {
              x.shape(), plain_shape(spec.shape),
              fits(example, x.shape()) ? "; the batch is missing, which data sets get from .batch(n)" : "");
   }
-  return y.dtype() == spec.dtype ? y : cast(y, spec.dtype);
+  return y.dtype() == spec.dtype ? y : cast(Operand(y, where), spec.dtype);
 }
 
 std::vector<Tensor> match_inputs(const Values& declared, const Nest& given, std::atomic<bool>& warned) {

@@ -3,6 +3,7 @@
 #include "tandem/nn/layers/recurrent.h"
 
 #include "nn/clone.h"
+#include "nn/layer_call.h"
 #include "nn/layers/recurrent_cells.h"
 #include "tandem/iteration.h"
 #include "tandem/ops.h"
@@ -58,20 +59,21 @@ class RecurrentBody final : public LayerBody {
   Tensors walk(ModuleState& state, const Tensor& x, const Tensors& given) {
     TD_CHECK(x.rank() >= 3, "the input has shape {}; expected 3 dimensions: (batch, steps, features)",
              x.shape());
+    const detail::AroundUserCode own_lines(state.where);
     Tensor elements = time_first(x), mask = mask_of(x);
     if (mask.defined()) mask = unsqueeze(time_first(mask), {-1});
     if (options_.go_backwards) {
       elements = flip(elements, {0});
       if (mask.defined()) mask = flip(mask, {0});
     }
-    const Step step = prepare(elements);
+    const Step step = prepare(elements, own_lines);
     Tensors last = run(state, elements, mask, initial_states(state, x, given), step);
     if (options_.return_sequences && mask_of(x).defined()) set_mask(last[0], mask_of(x));
     return last;
   }
 
   /// What a step does; makes `elements` what it does it with.
-  Step prepare(Tensor& elements) {
+  Step prepare(Tensor& elements, const detail::AroundUserCode& own_lines) {
     if (CellBody* own = own_cell()) {
       ModuleState& cell_state = *cell_.state();
       const detail::CellWeights& w = own->weights_for(cell_state, elements);
@@ -87,11 +89,11 @@ class RecurrentBody final : public LayerBody {
         return next;
       };
     }
-    described_.get([&] { return describe(elements); });
-    return [this](const Tensor& element, const Tensors& states) {
+    described_.get([&] { return own_lines.outside([&] { return describe(elements); }); });
+    return [this, &own_lines](const Tensor& element, const Tensors& states) {
       Tensors inputs{element};
       inputs.insert(inputs.end(), states.begin(), states.end());
-      Tensors next = cell_(inputs, {}, cell_.state()->where);
+      Tensors next = own_lines.outside([&] { return cell_(inputs, {}, cell_.state()->where); });
       TD_CHECK(next.size() == states.size() + 1,
                "the cell returned {} tensors; expected {}: the output and {} states", next.size(),
                states.size() + 1, states.size());
@@ -291,13 +293,14 @@ class TimeDistributedBody final : public LayerBody {
   Tensor call(ModuleState& state, const Tensor& x) override {
     TD_CHECK(x.rank() >= 3, "the input has shape {}; expected at least 3 dimensions: (batch, steps, ...)",
              x.shape());
+    const detail::AroundUserCode own_lines(state.where);
     // All steps are one large batch.
     const Tensor flat = reshape(x, concat({Tensor({-1}, DType::i64), shape_of(x, 2)}, 0));
     Tensor mask = mask_of(x);
     if (mask.defined())
       mask = mask.rank() > 2 ? reshape(mask, concat({Tensor({-1}, DType::i64), shape_of(mask, 2)}, 0))
                              : Tensor();
-    const Tensor y = layer_(flat, {.mask = mask}, state.where);
+    const Tensor y = own_lines.outside([&] { return layer_(flat, {.mask = mask}, state.where); });
     return reshape(y, concat({shape_of(x, 0, 2), shape_of(y, 1)}, 0));
   }
   bool passes_mask() const override { return true; }
