@@ -24,35 +24,30 @@ extern "C" {
 /// Of this header: it grows when a declaration is added; what is declared stays.
 #define TD_C_VERSION 1
 
+// In C every number can be passed as one of these; so that C++ can look at each, too, they have a type there.
+#ifdef __cplusplus
+#define TD_ENUM(name) enum name : unsigned int
+#else
+#define TD_ENUM(name) enum name
+#endif
+
 /// What became of a call.
-typedef enum td_status {
-  TD_OK = 0,
-  TD_INVALID_ARGUMENT = 1,  ///< a pointer, number, name, dtype or shape that was given is wrong
-  TD_IO = 2,                ///< a file cannot be read, or is no model
-  TD_OUT_OF_MEMORY = 3,
-  TD_BUFFER_TOO_SMALL = 4,  ///< td_model_run_into says what is needed
-  TD_INTERNAL = 5           ///< a mistake of Tandem's own
+typedef TD_ENUM(td_status){
+    TD_OK = 0,
+    TD_INVALID_ARGUMENT = 1,  ///< a pointer, number, name, dtype or shape that was given is wrong
+    TD_IO = 2,                ///< a file cannot be read, or is no model
+    TD_OUT_OF_MEMORY = 3,
+    TD_BUFFER_TOO_SMALL = 4,  ///< td_model_run_into says what is needed
+    TD_INTERNAL = 5           ///< a mistake of Tandem's own
 } td_status;
 
 /// Element types, by ONNX's numbers. A bool is a byte, 0 or 1.
-typedef enum td_dtype {
-  TD_FLOAT32 = 1,
-  TD_UINT8 = 2,
-  TD_INT8 = 3,
-  TD_UINT16 = 4,
-  TD_INT16 = 5,
-  TD_INT32 = 6,
-  TD_INT64 = 7,
-  TD_BOOL = 9,
-  TD_FLOAT16 = 10,
-  TD_FLOAT64 = 11,
-  TD_UINT32 = 12,
-  TD_UINT64 = 13,
-  TD_BFLOAT16 = 16
-} td_dtype;
+typedef TD_ENUM(td_dtype){TD_FLOAT32 = 1, TD_UINT8 = 2,   TD_INT8 = 3,     TD_UINT16 = 4,   TD_INT16 = 5,
+                          TD_INT32 = 6,   TD_INT64 = 7,   TD_BOOL = 9,     TD_FLOAT16 = 10, TD_FLOAT64 = 11,
+                          TD_UINT32 = 12, TD_UINT64 = 13, TD_BFLOAT16 = 16} td_dtype;
 
 /// How a model runs: optimized as a whole, or operation by operation. The results are equal, bit for bit.
-typedef enum td_mode { TD_MODE_GRAPH = 0, TD_MODE_EAGER = 1 } td_mode;
+typedef TD_ENUM(td_mode){TD_MODE_GRAPH = 0, TD_MODE_EAGER = 1} td_mode;
 
 /// The highest rank of a tensor.
 #define TD_MAXIMUM_RANK 8
