@@ -52,23 +52,55 @@ TEST(Function, SymbolicReshape) {
   EXPECT_EQ(f.trace_count(), 2);
 }
 
-TEST(Function, UnknownSizesReadAsPlainNumbers) {
+TEST(Function, SizesUsedAsNumbersPinTheirDimension) {
+  const std::function<td::Tensor(td::Tensor)> bodies[] = {
+      [](td::Tensor x) {
+        td::Tensor sum = x[0];
+        for (int64_t i = 1; i < x.shape()[0]; ++i) sum += x[i];
+        return sum;
+      },
+      [](td::Tensor x) {
+        int64_t product = 1;
+        for (int64_t size : x.shape()) product *= size;
+        return x * product;
+      },
+      [](td::Tensor x) {
+        return x * td::Tensor(x.shape().element_count() + x.shape().to_vector()[0], x.dtype());
+      },
+      [](td::Tensor x) {
+        return td::reshape(x, {3, 2 * x.shape()[0] / 2});
+      },
+  };
+  for (const auto& body : bodies) {
+    auto f = td::function(body);
+    for (int64_t n : {2, 3, 4, 3}) {
+      const td::Tensor x = td::reshape(td::arange(3 * n, td::float32), {n, 3});
+      EXPECT_TRUE(same_bits(f(x), body(x)));
+    }
+    EXPECT_EQ(f.trace_count(), 3);
+    EXPECT_NE(f.explain().find("function_test.cpp"), std::string::npos) << f.explain();
+  }
+}
+
+TEST(Function, SizesGivenToOperationsStayUnknown) {
   auto f = td::function([](td::Tensor x) {
     td::GradientTape tape;
     tape.watch(x);
-    const td::Tensor mean = td::sum(x * x, {0}) / x.shape()[0];
+    const td::Shape shape = x.shape();  // plain numbers, which operations take for what they are
+    const td::Tensor mean = td::sum(x * x, {0}) / x.shape()[0] + td::sum(x) / shape[0];
     return mean + tape.gradient(mean, x) +
            td::cond(
-               td::sum(x) > 0.f, [&] { return x * x.shape()[0]; }, [&] { return x; });
+               td::sum(x) > 0.f, [&] { return x * x.shape()[0]; }, [&] { return x; }) +
+           td::reshape(td::ones({x.shape()[0], 3}), {x.shape()[0], -1});
   });
   for (int64_t n : {2, 3, 4, 5}) {
-    const td::Tensor x = td::reshape(td::arange(3 * n, td::DType::f32) + 0.5f, {n, 3});
+    const td::Tensor x = td::reshape(td::arange(3 * n, td::float32) + 0.5f, {n, 3});
     EXPECT_TRUE(same_bits(f(x), f.body()(x)));
   }
   EXPECT_EQ(f.trace_count(), 2);
   // A number of that magnitude that is nobody's size stays what it is.
   auto g = td::function([](td::Tensor x) { return x + (td::symbol_base - 123456); });
-  const td::Tensor big({1, 2}, td::DType::i64);
+  const td::Tensor big({1, 2}, td::int64);
   EXPECT_TRUE(same_bits(g(big), g.body()(big)));
 }
 

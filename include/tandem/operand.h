@@ -6,6 +6,7 @@
 #include <type_traits>
 #include <vector>
 
+#include "tandem/dim.h"
 #include "tandem/location.h"
 #include "tandem/tensor.h"
 
@@ -15,29 +16,6 @@ class Variable;
 namespace detail {
 struct VariableImpl;
 }
-
-/// The size of one dimension: a number, or, while tracing an unknown dimension, symbolic. Operations accept
-/// it where they accept sizes; converting a symbolic one to an integer pins that dimension for the function
-/// being traced.
-class Dim {
- public:
-  constexpr Dim(int64_t value, Location where = {}) : value_(value), where_(where) {}
-  /// The size as a number. While tracing it pins a symbolic dimension (explain() names the line).
-  operator int64_t() const;
-  bool is_symbolic() const { return value_ < 0; }
-  /// The number, or the internal code of the symbol.
-  int64_t code() const { return value_; }
-  Location location() const { return where_; }
-
- private:
-  int64_t value_;
-  Location where_;
-};
-
-/// Symbolic dimensions are numbered downwards from here, far from any size, axis or -1 a user writes, and
-/// from the lowest integers, which mean "as far as it goes" in slices.
-inline constexpr int64_t symbol_base = -(int64_t{1} << 40);
-constexpr bool is_symbol(int64_t dim) { return dim <= symbol_base && dim > 2 * symbol_base; }
 
 /// One argument of an operation: a Tensor, a Variable, a number, or up to 16 integers. It borrows tensors and
 /// lives no longer than the call. Its constructor captures the caller's line, which is how `a + b` knows its
@@ -89,6 +67,7 @@ class Operand {
   Operand(const Dims& values, Location where = here()) : kind_(Kind::list), where_(where) {
     for (int64_t v : values) append(v);
   }
+  Operand(const ShapeView& values, Location where = here()) : Operand(values.codes(), where) {}
 
   Kind kind() const { return kind_; }
   bool present() const { return kind_ != Kind::none; }

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "tandem/dim.h"
 #include "tandem/dtype.h"
 #include "tandem/location.h"
 #include "tandem/shape.h"
@@ -144,7 +145,7 @@ class Tensor {
 
   bool defined() const { return impl_ != nullptr; }
   DType dtype() const;
-  const Shape& shape() const;
+  ShapeView shape() const;
   Spec spec() const;
   Device device() const;
   int rank() const { return shape().rank(); }

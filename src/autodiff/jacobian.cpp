@@ -19,7 +19,7 @@ Tensor one_hot(const Tensor& target, int64_t position) {
 // Weights that choose one element of each entry of a batch.
 Tensor one_of_each(const Tensor& target, int64_t position) {
   const ModeScope eager(nullptr);
-  const int64_t batch = target.shape()[0], size = target.size() / batch;
+  const int64_t batch = target.shape().codes()[0], size = target.size() / batch;
   std::vector<float> weights(static_cast<size_t>(target.size()), 0.f);
   for (int64_t i = 0; i < batch; ++i) weights[static_cast<size_t>(i * size + position)] = 1;
   return cast(from_vector<float>(std::move(weights), target.shape()), target.dtype());
@@ -73,7 +73,7 @@ Tensor TapeMode::jacobian(const Tensor& target, const GradientSource& source, Un
   std::vector<Tensor> rows;
   {
     const ManyGradients many(*this);
-    const int64_t count = is_floating(target.dtype()) ? target.shape().element_count() : 0;
+    const int64_t count = is_floating(target.dtype()) ? target.shape().codes().element_count() : 0;
     for (int64_t i = 0; i < count; ++i) {
       Tensor found;
       gradients({&target, 1}, {&source, 1}, {unconnected, {one_hot(target, i)}}, where, {&found, 1});
@@ -82,7 +82,7 @@ Tensor TapeMode::jacobian(const Tensor& target, const GradientSource& source, Un
     TD_ASSERT(rows.empty() || static_cast<int64_t>(rows.size()) == count);
   }
   if (rows.empty()) {
-    const bool empty = is_floating(target.dtype()) && target.shape().element_count() == 0;
+    const bool empty = is_floating(target.dtype()) && target.shape().codes().element_count() == 0;
     return empty || unconnected == Unconnected::zero ? zeros(Operand(shape, where), spec.dtype) : Tensor();
   }
   return reshape(Operand(concat(rows, 0, where), where), shape);

@@ -73,8 +73,8 @@ Tensor GradientTape::batch_jacobian(const Tensor& target, const GradientSource& 
 namespace detail {
 void check_hessian_value(const Tensor& value, Location where) {
   named("hessian", where, [&] {
-    TD_CHECK(value.shape().element_count() == 1, "the function's value has shape {}; a scalar is needed",
-             value.shape());
+    TD_CHECK(value.shape().codes().element_count() == 1,
+             "the function's value has shape {}; a scalar is needed", value.shape());
   });
 }
 }  // namespace detail

@@ -128,7 +128,7 @@ Tensor tensor_from(const td_tensor& t, const std::string& what) {
 void describe(const Tensor& t, td_tensor& to) {
   to.dtype = tandem::onnx::code_of(t.dtype());
   to.rank = t.rank();
-  for (int i = 0; i < TD_MAXIMUM_RANK; ++i) to.shape[i] = i < t.rank() ? t.shape()[i] : 0;
+  for (int i = 0; i < TD_MAXIMUM_RANK; ++i) to.shape[i] = i < t.rank() ? t.shape().codes()[i] : 0;
   to.byte_count = static_cast<size_t>(t.size()) * tandem::size_of(t.dtype());
 }
 

@@ -14,7 +14,7 @@ namespace {
 
 // The first element of a constant when all its elements have its bits; else undefined.
 Tensor uniform(const Tensor& t) {
-  if (!t.defined() || t.shape().element_count() == 0) return {};
+  if (!t.defined() || t.shape().codes().element_count() == 0) return {};
   const size_t size = size_of(t.dtype());
   const Tensor dense = t.contiguous();
   const auto* bytes = static_cast<const std::byte*>(dense.impl()->data);

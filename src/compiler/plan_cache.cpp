@@ -47,7 +47,7 @@ bool PlanCache::worth_planning(std::span<const Tensor* const> inputs) {
   }
   uint64_t hash = 0;
   for (const Tensor* t : inputs)
-    for (int64_t d : t->shape()) hash = mixed(hash, d);
+    for (int64_t d : t->shape().codes()) hash = mixed(hash, d);
   uint16_t& count = seen_[hash >> 56];
   ++count;
   if (count < 2) return false;

@@ -7,6 +7,7 @@
 
 #include <fmt/format.h>
 
+#include "tandem/dim.h"
 #include "tandem/dtype.h"
 #include "tandem/error.h"
 #include "tandem/shape.h"
@@ -43,6 +44,8 @@ struct fmt::formatter<tandem::Dims> : fmt::formatter<std::string> {
     return fmt::formatter<std::string>::format(tandem::to_string(d), c);
   }
 };
+template <>
+struct fmt::formatter<tandem::ShapeView> : fmt::formatter<tandem::Dims> {};
 template <>
 struct fmt::formatter<tandem::DType> : fmt::formatter<std::string_view> {
   auto format(tandem::DType d, format_context& c) const {

@@ -195,7 +195,7 @@ const TensorImpl& checked(const TensorImpl* impl) {
 }  // namespace
 
 DType Tensor::dtype() const { return checked(impl_).dtype; }
-const Shape& Tensor::shape() const { return checked(impl_).shape; }
+ShapeView Tensor::shape() const { return ShapeView(checked(impl_).shape); }
 Device Tensor::device() const { return checked(impl_).device; }
 Spec Tensor::spec() const {
   const TensorImpl& i = checked(impl_);

@@ -30,7 +30,7 @@ Tensor stack_padded(const std::vector<Tensor>& leaves, double value, const Shape
              leaves[i].dtype(), first.dtype());
     TD_CHECK(leaves[i].rank() == first.rank(), "element {} of the batch has shape {} where the first has {}",
              i, leaves[i].shape(), first.shape());
-    for (int d = 0; d < sizes.rank(); ++d) sizes[d] = std::max(sizes[d], leaves[i].shape()[d]);
+    for (int d = 0; d < sizes.rank(); ++d) sizes[d] = std::max(sizes[d], leaves[i].shape().codes()[d]);
   }
   if (wanted) {
     TD_CHECK(wanted->rank() == sizes.rank(), "padded_batch: elements of shape {} cannot be filled up to {}",
@@ -56,7 +56,7 @@ Tensor stack_padded(const std::vector<Tensor>& leaves, double value, const Shape
     const Tensor dense = leaf.contiguous();
     const auto* from = static_cast<const std::byte*>(dense.impl()->data);
     // Runs along the last dimension; `at` counts through the others.
-    const int64_t run = sizes.rank() == 0 ? 1 : leaf.shape().back();
+    const int64_t run = sizes.rank() == 0 ? 1 : leaf.shape().codes().back();
     const int64_t runs = run == 0 ? 0 : leaf.size() / run;
     Dims at = Dims::filled(std::max(sizes.rank() - 1, 0), 0);
     for (int64_t r = 0; r < runs; ++r) {
@@ -64,7 +64,7 @@ Tensor stack_padded(const std::vector<Tensor>& leaves, double value, const Shape
       for (int d = 0; d < at.rank(); ++d) offset = (offset + at[d]) * sizes[d + 1];
       std::memcpy(to + static_cast<size_t>(offset) * element, from, static_cast<size_t>(run) * element);
       from += static_cast<size_t>(run) * element;
-      for (int d = at.rank() - 1; d >= 0 && ++at[d] == leaf.shape()[d]; --d) at[d] = 0;
+      for (int d = at.rank() - 1; d >= 0 && ++at[d] == leaf.shape().codes()[d]; --d) at[d] = 0;
     }
     to += static_cast<size_t>(count) * element;
   }

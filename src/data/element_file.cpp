@@ -52,7 +52,7 @@ void ElementFileWriter::add(const Nest& element) {
     const Tensor dense = nest.leaf().contiguous();
     put(static_cast<uint64_t>(dense.dtype()));
     put(static_cast<uint64_t>(dense.rank()));
-    for (int64_t size : dense.shape()) put(static_cast<uint64_t>(size));
+    for (int64_t size : dense.shape().codes()) put(static_cast<uint64_t>(size));
     constexpr char zeros[alignment] = {};
     write(zeros, (alignment - offset_ % alignment) % alignment);
     write(dense.impl()->data, static_cast<size_t>(dense.size()) * size_of(dense.dtype()));

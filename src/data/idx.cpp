@@ -53,9 +53,9 @@ std::pair<Tensor, Tensor> read_labelled(const std::string& images_path, const st
   if (labels.dtype() != DType::u8 || labels.rank() != 1)
     fail(ErrorCode::io, "{}: holds {} of {}; expected labels, (N,) of uint8", labels_path, labels.shape(),
          labels.dtype());
-  if (shape[0] != labels.shape()[0])
+  if (shape[0] != labels.shape().codes()[0])
     fail(ErrorCode::io, "{}: holds {} labels, but {} holds {} images; expected as many", labels_path,
-         labels.shape()[0], images_path, shape[0]);
+         labels.shape().codes()[0], images_path, shape[0]);
   if (shape[0] == 0) fail(ErrorCode::io, "{}: holds no images; expected at least 1", images_path);
   std::vector<int64_t> wide;
   wide.reserve(static_cast<size_t>(labels.size()));
@@ -111,7 +111,7 @@ Images load_images(const std::string& directory) {
     const auto [images_of_test, labels_of_test] = read_labelled(test_images, test_labels);
     return {images, labels, images_of_test, labels_of_test};
   }
-  const int64_t count = labels.shape()[0], kept = count - held_back;
+  const int64_t count = labels.shape().codes()[0], kept = count - held_back;
   if (kept <= 0)
     fail(ErrorCode::io,
          "{}: holds {} images and no test files; expected more than {}, of which the last are held back",

@@ -26,7 +26,8 @@ Tensor decode(std::span<const std::byte> bytes, const ImageOptions& options) {
   Tensor picture = is_png(bytes) ? decode_png(bytes, options.channels, options.most_pixels)
                                  : decode_jpeg(bytes, options.channels, options.most_pixels);
   const Shape& size = options.size;
-  if (size.empty() || (picture.shape()[0] == size[0] && picture.shape()[1] == size[1])) return picture;
+  if (size.empty() || (picture.shape().codes()[0] == size[0] && picture.shape().codes()[1] == size[1]))
+    return picture;
   const Tensor resized = resize(cast(picture, DType::f32), Tensor({size[0], size[1]}, DType::i64),
                                 {.mode = "linear", .antialias = true, .axes = {0, 1}});
   return cast(clip(round(resized), 0, 255), DType::u8);

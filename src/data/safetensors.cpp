@@ -251,7 +251,7 @@ void save_weights(const Weights& weights, const std::string& path, const Weights
     for (const auto& [name, value] : order) {
       const uint64_t end = at + static_cast<uint64_t>(value.size()) * size_of(value.dtype());
       header[*name] = {{"dtype", file_name_of(value.dtype())},
-                       {"shape", value.shape().to_vector()},
+                       {"shape", value.shape().codes().to_vector()},
                        {"data_offsets", {at, end}}};
       at = end;
     }

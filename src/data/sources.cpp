@@ -15,13 +15,15 @@ namespace {
 // Copying less than this is not worth waking a thread for.
 constexpr int64_t bytes_a_thread = int64_t{1} << 18;
 
-Shape shape_of_row(const Tensor& t) { return Shape(std::span(t.shape().begin() + 1, t.shape().end())); }
+Shape shape_of_row(const Tensor& t) {
+  return Shape(std::span(t.shape().codes().begin() + 1, t.shape().codes().end()));
+}
 
 /// Rows `first` to `first + count` of a contiguous tensor, without a copy. No op: it is neither recorded nor
 /// traced, whoever reads.
 Tensor slice_rows(const Tensor& t, int64_t first, const Shape& shape) {
   tandem::detail::TensorImpl* impl = t.impl();
-  const int64_t row = t.shape()[0] == 0 ? 0 : t.size() / t.shape()[0];
+  const int64_t row = t.shape().codes()[0] == 0 ? 0 : t.size() / t.shape().codes()[0];
   auto* data = static_cast<std::byte*>(impl->data) + static_cast<size_t>(first * row) * size_of(t.dtype());
   Strides strides = Strides::filled(shape.rank(), 0);
   int64_t step = 1;
@@ -39,8 +41,8 @@ Tensor gather_rows(const Tensor& t, std::span<const int64_t> rows) {
   for (size_t i = 1; i < rows.size(); ++i) together = together && rows[i] == rows[i - 1] + 1;
   if (together && !rows.empty()) return slice_rows(t, rows[0], shape);
   Tensor result = tandem::detail::empty_tensor(t.dtype(), shape);
-  const auto bytes =
-      static_cast<int64_t>(size_of(t.dtype())) * (t.shape()[0] == 0 ? 0 : t.size() / t.shape()[0]);
+  const auto bytes = static_cast<int64_t>(size_of(t.dtype())) *
+                     (t.shape().codes()[0] == 0 ? 0 : t.size() / t.shape().codes()[0]);
   if (bytes == 0) return result;
   auto* to = tandem::detail::mutable_data<std::byte>(result);
   const auto* from = static_cast<const std::byte*>(t.impl()->data);
@@ -62,9 +64,9 @@ class TensorRows final : public Rows {
       TD_CHECK(t.defined(), "from_tensors was given an empty tensor handle");
       TD_CHECK(!t.is_symbolic(), "from_tensors was given a symbolic tensor; data sets hold values");
       TD_CHECK(t.rank() > 0, "from_tensors was given a scalar, which has no rows");
-      if (rows < 0) rows = t.shape()[0];
-      differ = differ || rows != t.shape()[0];
-      sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", t.shape()[0]);
+      if (rows < 0) rows = t.shape().codes()[0];
+      differ = differ || rows != t.shape().codes()[0];
+      sizes += fmt::format("{}{}", sizes.empty() ? "" : ", ", t.shape().codes()[0]);
       return t.contiguous();
     });
     TD_CHECK(rows >= 0, "from_tensors was given no tensor");

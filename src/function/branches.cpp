@@ -213,7 +213,7 @@ namespace detail {
 TensorList traced_cond(const Tensor& predicate, const std::function<TensorList()>& then_branch,
                        const std::function<TensorList()>& else_branch, Location where) {
   return named("cond", where, [&] {
-    TD_CHECK(predicate.dtype() == DType::boolean && predicate.shape().element_count() == 1,
+    TD_CHECK(predicate.dtype() == DType::boolean && predicate.shape().codes().element_count() == 1,
              "the predicate is {}{}; a scalar bool is needed", predicate.dtype(), predicate.shape());
     // A predicate known now leaves one branch.
     if (!predicate.is_symbolic()) return *predicate.contiguous().data<bool>() ? then_branch() : else_branch();

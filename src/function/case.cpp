@@ -32,7 +32,7 @@ Tensor case_(const std::vector<std::pair<Tensor, std::function<Tensor()>>>& case
     std::vector<Tensor> predicates;
     for (size_t i = 0; i < cases.size(); ++i) {
       const Tensor& p = cases[i].first;
-      TD_CHECK(p.defined() && p.dtype() == DType::boolean && p.shape().element_count() == 1,
+      TD_CHECK(p.defined() && p.dtype() == DType::boolean && p.shape().codes().element_count() == 1,
                "predicate {} is {}; a scalar bool is needed", i,
                p.defined() ? fmt::format("{}{}", p.dtype(), p.shape()) : "an empty tensor handle");
       predicates.push_back(reshape(p, Dims()));

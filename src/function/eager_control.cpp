@@ -40,7 +40,7 @@ void check_loop_variables(const TensorList& before, const TensorList& after, con
                after[i].dtype());
       bool fits = before[i].rank() == after[i].rank();
       for (int d = 0; fits && d < before[i].rank(); ++d)
-        fits = before[i].shape()[d] == after[i].shape()[d] ||
+        fits = before[i].shape().codes()[d] == after[i].shape().codes()[d] ||
                (!options.shape_invariants.empty() && options.shape_invariants[i][d] < 0);
       TD_CHECK(fits,
                "loop variable {} has shape {} before the body and {} after it; give a shape invariant with "

@@ -190,7 +190,7 @@ std::shared_ptr<FunctionTrace> FunctionCore::record(const FunctionCall& call, co
     const auto start = std::chrono::steady_clock::now();
     for (const Pin& p : pins_) {
       int64_t& d = specs[static_cast<size_t>(p.argument)].shape[p.axis];
-      if (d < 0) d = call.tensors[static_cast<size_t>(p.argument)].shape()[p.axis];
+      if (d < 0) d = call.tensors[static_cast<size_t>(p.argument)].shape().codes()[p.axis];
     }
     TraceMode trace;
     trace.may_create_variables = !traced_before_;

@@ -19,7 +19,7 @@ void check_elements(const TensorList& elements) {
   for (size_t i = 0; i < elements.size(); ++i) {
     TD_CHECK(elements[i].defined(), "element {} is an empty tensor handle", i);
     TD_CHECK(elements[i].rank() > 0, "element {} is a scalar; a first dimension is needed to go along", i);
-    const int64_t size = elements[i].shape()[0], first = elements[0].shape()[0];
+    const int64_t size = elements[i].shape().codes()[0], first = elements[0].shape().codes()[0];
     TD_CHECK(size == first || size < 0 || first < 0, "the first sizes of the elements differ: {} and {}",
              first, size);
   }
@@ -31,7 +31,7 @@ void check_accumulators(const TensorList& before, const TensorList& after) {
   for (size_t i = 0; i < before.size(); ++i) {
     bool fits = before[i].dtype() == after[i].dtype() && before[i].rank() == after[i].rank();
     for (int d = 0; fits && d < before[i].rank(); ++d) {
-      const int64_t was = before[i].shape()[d], is = after[i].shape()[d];
+      const int64_t was = before[i].shape().codes()[d], is = after[i].shape().codes()[d];
       fits = was == is || was < 0 || is < 0;
     }
     TD_CHECK(fits, "accumulator {} is {}{} before the function and {}{} after it", i, before[i].dtype(),
@@ -65,7 +65,7 @@ TensorList first_rows(const TensorList& tensors, const Tensor& index) {
 /// The loop as plain C++.
 TensorList iterate_eagerly(const Iteration& iteration, const TensorList& elements, TensorList accumulators,
                            const IterationBody& body, int64_t first, Location where) {
-  const int64_t count = elements[0].shape()[0];
+  const int64_t count = elements[0].shape().codes()[0];
   std::vector<TensorList> kept;
   accumulators = loop_entries(accumulators);
   for (int64_t step = first; step < count; ++step) {
@@ -117,7 +117,7 @@ TensorList iterate_checked(const Iteration& iteration, const TensorList& element
   const CallSite site(where);
   const bool starts = iteration.first_element_starts;
   if (starts) {
-    TD_CHECK(elements[0].shape()[0] != 0, "there is no element to start from; give an initializer");
+    TD_CHECK(elements[0].shape().codes()[0] != 0, "there is no element to start from; give an initializer");
     initial = first_rows(elements, Tensor(iteration.reverse ? -1 : 0, DType::i64));
   }
   TensorList results = (tracing_now() ? iterate_traced : iterate_eagerly)(iteration, elements, initial, body,

@@ -89,7 +89,7 @@ class StructuredLoop final : public RunnableBody {
   static void check_kept_size(std::span<const Tensor> first, std::span<const Tensor> next, int variable,
                               int dimension) {
     const auto i = static_cast<size_t>(variable);
-    if (next[i].shape()[dimension] == first[i].shape()[dimension]) return;
+    if (next[i].shape().codes()[dimension] == first[i].shape().codes()[dimension]) return;
     detail::named("while_loop", {}, [&] {
       TD_CHECK(
           false,
@@ -105,11 +105,11 @@ class StructuredLoop final : public RunnableBody {
     const auto same = [&](const Tensor& t) { return t.shape() == shape; };
     if (padded && !std::all_of(parts.begin(), parts.end(), same)) {
       for (const Tensor& t : parts)
-        for (int d = 0; d < shape.rank(); ++d) shape[d] = std::max(shape[d], t.shape()[d]);
+        for (int d = 0; d < shape.rank(); ++d) shape[d] = std::max(shape[d], t.shape().codes()[d]);
       std::vector<Tensor> filled;
       for (const Tensor& t : parts) {
         Dims pads = Dims::filled(2 * shape.rank(), 0);
-        for (int d = 0; d < shape.rank(); ++d) pads[shape.rank() + d] = shape[d] - t.shape()[d];
+        for (int d = 0; d < shape.rank(); ++d) pads[shape.rank() + d] = shape[d] - t.shape().codes()[d];
         filled.push_back(pad(t, pads));
       }
       return stacked(filled, spec, false);
@@ -308,7 +308,7 @@ class LoopBackward final : public Backward {
       return next;
     };
     std::vector<Shape> invariants;
-    for (const Tensor& t : state) invariants.push_back(t.shape());
+    for (const Tensor& t : state) invariants.push_back(t.shape().codes());
     for (size_t i = 0, at = 1; i < count; ++i)
       if (arriving[i]) {
         invariants[at] = invariant_of(body_, i, invariants[at]);

@@ -150,7 +150,8 @@ void check_feeds(const PreparedRun& run, const std::vector<Tensor>& values) {
     TD_CHECK(t.dtype() == spec.dtype, "\"{}\" has dtype {} and was fed {}", run.fed_names[i], spec.dtype,
              t.dtype());
     bool fits = t.rank() == spec.shape.rank();
-    for (int d = 0; fits && d < t.rank(); ++d) fits = spec.shape[d] < 0 || spec.shape[d] == t.shape()[d];
+    for (int d = 0; fits && d < t.rank(); ++d)
+      fits = spec.shape[d] < 0 || spec.shape[d] == t.shape().codes()[d];
     TD_CHECK(fits, "\"{}\" has shape {} and was fed {}", run.fed_names[i], spec.shape, t.shape());
   }
 }

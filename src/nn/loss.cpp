@@ -31,8 +31,8 @@ Pair aligned(const Tensor& predictions, const Tensor& targets) {
   check_defined(predictions, targets);
   Pair r{predictions, targets};
   if (!is_floating(r.p.dtype())) r.p = cast(r.p, DType::f32);
-  if (r.p.rank() == r.t.rank() + 1 && r.p.shape().back() == 1) r.t = unsqueeze(r.t, {-1});
-  if (r.t.rank() == r.p.rank() + 1 && r.t.shape().back() == 1) r.p = unsqueeze(r.p, {-1});
+  if (r.p.rank() == r.t.rank() + 1 && r.p.shape().codes().back() == 1) r.t = unsqueeze(r.t, {-1});
+  if (r.t.rank() == r.p.rank() + 1 && r.t.shape().codes().back() == 1) r.p = unsqueeze(r.p, {-1});
   TD_CHECK(r.p.rank() >= 1 && fits(r.p.shape(), r.t.shape()),
            "predictions of shape {} and targets of shape {} differ", predictions.shape(), targets.shape());
   if (r.t.dtype() != r.p.dtype()) r.t = cast(r.t, r.p.dtype());
@@ -49,7 +49,7 @@ Tensor checked_labels(const Tensor& predictions, Tensor labels) {
   TD_CHECK(is_integer(labels.dtype()), "labels of dtype {} are not class numbers; expected an integer dtype",
            labels.dtype());
   const Shape expected = without_last(predictions.shape());
-  if (labels.rank() == predictions.rank() && labels.shape().back() == 1 &&
+  if (labels.rank() == predictions.rank() && labels.shape().codes().back() == 1 &&
       fits(without_last(labels.shape()), expected))
     labels = squeeze(labels, {-1});
   TD_CHECK(fits(labels.shape(), expected),
@@ -61,10 +61,10 @@ Tensor checked_labels(const Tensor& predictions, Tensor labels) {
 Tensor fitted_to(const char* what, const Tensor& weights, const Tensor& values) {
   const Shape& shape = values.shape();
   Tensor fitted = weights;
-  if (fitted.rank() == shape.rank() + 1 && fitted.shape().back() == 1) fitted = squeeze(fitted, {-1});
+  if (fitted.rank() == shape.rank() + 1 && fitted.shape().codes().back() == 1) fitted = squeeze(fitted, {-1});
   bool fits = fitted.rank() <= shape.rank();
   for (int i = 0; fits && i < fitted.rank(); ++i) {
-    const int64_t size = fitted.shape()[i];
+    const int64_t size = fitted.shape().codes()[i];
     fits = size == shape[i] || size == 1 || size < 0 || shape[i] < 0;
   }
   TD_CHECK(fits, "{} of shape {} do not fit values of shape {}; expected it, or its first dimensions", what,

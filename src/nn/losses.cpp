@@ -35,7 +35,7 @@ Tensor smoothed(const Tensor& targets, double smoothing, int axis) {
   check_smoothing(smoothing);
   if (smoothing == 0) return targets;
   const int64_t classes =
-      targets.dim(axis).is_symbolic() ? -1 : targets.shape()[axis < 0 ? axis + targets.rank() : axis];
+      targets.dim(axis).is_symbolic() ? -1 : targets.shape().codes()[axis < 0 ? axis + targets.rank() : axis];
   TD_CHECK(classes > 0, "the number of classes is unknown while tracing; label smoothing needs it");
   return targets * (1 - smoothing) + smoothing / static_cast<double>(classes);
 }
@@ -81,7 +81,7 @@ Tensor sparse_categorical_crossentropy(const Tensor& predictions, const Tensor& 
   return at_line("sparse_categorical_crossentropy", where, [&] {
     const Tensor rows = predictions.defined() && axis != -1 ? moveaxis(predictions, axis, -1) : predictions;
     Tensor index = detail::checked_labels(rows, labels), counts, loss;
-    if (!from_logits) index = class_labels(index, Dim(rows.shape().back()), ignored_class);
+    if (!from_logits) index = class_labels(index, Dim(rows.shape().codes().back()), ignored_class);
     if (ignored_class) {
       counts = index != *ignored_class;
       index = tandem::where(counts, index, 0);
@@ -353,9 +353,9 @@ namespace detail {
 
 namespace {
 
-bool is_binary(const Tensor& p) { return p.defined() && p.rank() > 0 && p.shape().back() == 1; }
+bool is_binary(const Tensor& p) { return p.defined() && p.rank() > 0 && p.shape().codes().back() == 1; }
 bool is_sparse(const Tensor& p, const Tensor& t) {
-  return t.rank() < p.rank() || (t.rank() > 0 && t.shape().back() == 1);
+  return t.rank() < p.rank() || (t.rank() > 0 && t.shape().codes().back() == 1);
 }
 
 Tensor crossentropy(const Tensor& p, const Tensor& t, Location where) {

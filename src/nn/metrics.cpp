@@ -24,7 +24,7 @@ using detail::quotient;
 /// Whether fewer than k of a row are larger than what it says at its label.
 Tensor in_top_k(const Tensor& rows, const Tensor& labels, int64_t k) {
   TD_CHECK(k > 0, "k is {}; expected 1 or more", k);
-  const Tensor index = class_labels(labels, Dim(rows.shape().back()));
+  const Tensor index = class_labels(labels, Dim(rows.shape().codes().back()));
   const Tensor chosen = gather_elements(rows, unsqueeze(index, {-1}), -1);
   return cast(sum(cast(rows > chosen, DType::i64), {-1}) < k, DType::f32);
 }
@@ -93,7 +93,7 @@ class R2Body final : public BuiltinBody {
       p = unsqueeze(p, {-1});
       t = unsqueeze(t, {-1});
     }
-    const int64_t outputs = p.shape().back();
+    const int64_t outputs = p.shape().codes().back();
     if (!residual_.defined()) {
       TD_CHECK(outputs >= 0, "the number of outputs is unknown while tracing");
       squares_ = state("squares", {outputs});

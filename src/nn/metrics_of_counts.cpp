@@ -56,7 +56,7 @@ class ThresholdBody final : public BuiltinBody {
     auto [p, t] = aligned(predictions, targets);
     if (options_.from_logits) p = sigmoid(p);
     if (options_.top_k) {
-      const int64_t classes = p.shape().back();
+      const int64_t classes = p.shape().codes().back();
       TD_CHECK(classes >= 0, "the number of classes is unknown while tracing; top_k needs it");
       const Tensor places = topk(p, *options_.top_k).indices;
       p = where(sum(one_hot(places, classes), {-2}) > 0, p, -std::numeric_limits<double>::infinity());
@@ -190,9 +190,9 @@ class FBetaBody final : public BuiltinBody {
   void update(const Tensor& predictions, const Tensor& targets, const Tensor& weights) override {
     detail::check_defined(predictions, targets);
     Tensor given = targets;
-    const int64_t classes = predictions.rank() > 0 ? predictions.shape().back() : 0;
+    const int64_t classes = predictions.rank() > 0 ? predictions.shape().codes().back() : 0;
     if (predictions.rank() >= 2 && classes > 1 && is_integer(given.dtype()) &&
-        (given.rank() < predictions.rank() || given.shape().back() == 1))
+        (given.rank() < predictions.rank() || given.shape().codes().back() == 1))
       given = one_hot(class_labels(detail::checked_labels(predictions, given), classes), classes);
     auto [p, t] = aligned(predictions, given);
     if (p.rank() == 1) {
@@ -200,14 +200,14 @@ class FBetaBody final : public BuiltinBody {
       t = unsqueeze(t, {-1});
     }
     if (!above_positive_.defined()) {
-      TD_CHECK(p.shape().back() >= 0, "the number of classes is unknown while tracing");
-      above_positive_ = state("true_positives", {p.shape().back()});
-      above_negative_ = state("false_positives", {p.shape().back()});
-      positive_ = state("positives", {p.shape().back()});
+      TD_CHECK(p.shape().codes().back() >= 0, "the number of classes is unknown while tracing");
+      above_positive_ = state("true_positives", {p.shape().codes().back()});
+      above_negative_ = state("false_positives", {p.shape().codes().back()});
+      positive_ = state("positives", {p.shape().codes().back()});
     }
     const int64_t columns = positive_.shape()[0];
-    TD_CHECK(p.shape().back() < 0 || p.shape().back() == columns, "{} classes follow {}", p.shape().back(),
-             columns);
+    TD_CHECK(p.shape().codes().back() < 0 || p.shape().codes().back() == columns, "{} classes follow {}",
+             p.shape().codes().back(), columns);
     // Where all are zero none is the largest.
     const Tensor above =
         options_.threshold ? p > *options_.threshold : (p >= amax(p, {-1}, true)) & (abs(p) > 1e-9);
@@ -263,12 +263,12 @@ class ConfusionBody : public BuiltinBody {
     Tensor p = predictions, t = targets;
     if (threshold_)
       p = cast(p >= *threshold_, DType::i64);
-    else if (p.rank() > 0 && p.shape().back() == classes_ &&
+    else if (p.rank() > 0 && p.shape().codes().back() == classes_ &&
              (p.rank() > t.rank() || (is_floating(p.dtype()) && p.rank() >= 2)))
       p = argmax(p, -1);
     if (t.rank() == p.rank() + 1)
-      t = t.shape().back() == 1 ? squeeze(t, {-1}) : argmax(t, -1);
-    else if (p.rank() == t.rank() + 1 && p.shape().back() == 1)
+      t = t.shape().codes().back() == 1 ? squeeze(t, {-1}) : argmax(t, -1);
+    else if (p.rank() == t.rank() + 1 && p.shape().codes().back() == 1)
       p = squeeze(p, {-1});
     TD_CHECK(detail::fits(p.shape(), t.shape()), "predictions of shape {} do not fit targets of shape {}",
              predictions.shape(), targets.shape());

@@ -27,7 +27,7 @@ void check_factor(const char* name, double factor, Location where) {
 
 Tensor orthogonality(const Tensor& x, double factor, bool of_rows) {
   TD_CHECK(x.rank() == 2, "the value has shape {}; expected 2 dimensions", x.shape());
-  const int64_t axis = of_rows ? 1 : 0, count = x.shape()[of_rows ? 0 : 1];
+  const int64_t axis = of_rows ? 1 : 0, count = x.shape().codes()[of_rows ? 0 : 1];
   TD_CHECK(count >= 0, "the number of {} is unknown while tracing", of_rows ? "rows" : "columns");
   const Tensor squares = sum(square(x), {axis}, true);
   // Vectors shorter than this count as zero.

@@ -214,7 +214,7 @@ class ArchiveReader {
       info.set_name(name);
       auto& type = *info.mutable_type()->mutable_tensor_type();
       type.set_elem_type(code_of(value.tensor.dtype()));
-      for (int64_t size : value.tensor.shape()) type.mutable_shape()->add_dim()->set_dim_value(size);
+      for (int64_t size : value.tensor.shape().codes()) type.mutable_shape()->add_dim()->set_dim_value(size);
     }
     std::map<std::string, std::string> variable_of;  // by output
     for (const StringStringEntryProto& b : bindings) {

@@ -181,7 +181,7 @@ void check_value(const Tensor& t, const ModelValue& v, NamedSizes& sizes) {
   if (!v.has_shape) return;
   if (t.rank() != v.shape.rank()) complain();
   for (int i = 0; i < t.rank(); ++i) {
-    const int64_t size = t.shape()[i];
+    const int64_t size = t.shape().codes()[i];
     if (v.shape[i] >= 0 && size >= 0 && size != v.shape[i]) complain();
     const std::string& name = v.dimension_names[static_cast<size_t>(i)];
     if (name.empty() || size < 0) continue;

@@ -41,7 +41,7 @@ Tensors old_broadcast(const Call& c) {
 Tensors slope_by_channel(const Call& c) {
   TD_CHECK(c.has(0) && c.has(1), "two inputs are needed");
   const Tensor &x = c.inputs[0], &slope = c.inputs[1];
-  const bool by_channel = slope.rank() == 1 && slope.shape()[0] != 1 && x.rank() > 2;
+  const bool by_channel = slope.rank() == 1 && slope.shape().codes()[0] != 1 && x.rank() > 2;
   const Tensor inputs[] = {x, by_channel ? with_trailing_ones(slope, x.rank() - 2) : slope};
   return apply_own(c, inputs);
 }
@@ -89,7 +89,8 @@ Tensors scale_by_group(const Call& c) {
 Tensors empty_is_left_out(const Call& c) {
   SmallVector<Tensor, 8> inputs;
   for (const Tensor& t : c.inputs)
-    inputs.push_back(t.defined() && t.shape().element_count() == 0 && inputs.size() > 0 ? Tensor() : t);
+    inputs.push_back(t.defined() && t.shape().codes().element_count() == 0 && inputs.size() > 0 ? Tensor()
+                                                                                                : t);
   return apply_own(c, {inputs.begin(), c.inputs.size()});
 }
 

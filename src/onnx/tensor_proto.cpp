@@ -171,7 +171,7 @@ void write_tensor(const Tensor& tensor, std::string_view name, TensorProto& prot
   proto.Clear();
   proto.set_name(std::string(name));
   proto.set_data_type(code_of(dense.dtype()));
-  for (int64_t d : dense.shape()) proto.add_dims(d);
+  for (int64_t d : dense.shape().codes()) proto.add_dims(d);
   proto.set_raw_data(dense.impl()->data, static_cast<size_t>(dense.size()) * size_of(dense.dtype()));
 }
 

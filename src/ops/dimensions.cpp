@@ -192,7 +192,7 @@ std::vector<Tensor> unstack(const Operand& x, int64_t axis) {
   return detail::named("unstack", x.location(), [&] {
     const CompositeCall c(x);
     const int at = InferContext::normalize_axis(axis, c.x.rank());
-    const int64_t count = c.x.shape()[at];
+    const int64_t count = c.x.shape().codes()[at];
     TD_CHECK(count >= 0, "the size of axis {} of shape {} is not known while tracing", at, c.x.shape());
     std::vector<Tensor> parts;
     if (count == 0) return parts;
@@ -224,7 +224,7 @@ Tensor roll(const Operand& x, int64_t shift, int64_t axis) {
   return detail::named("roll", x.location(), [&] {
     const CompositeCall c(x);
     const int at = InferContext::normalize_axis(axis, c.x.rank());
-    const int64_t size = c.x.shape()[at];
+    const int64_t size = c.x.shape().codes()[at];
     if (size == 0) return identity(c.x);
     Tensor moved;
     if (size > 0) {

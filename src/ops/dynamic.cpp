@@ -45,7 +45,7 @@ struct NonZero : NotDifferentiable {
     const Strides strides = contiguous_strides(x.shape());
     for (int d = 0; d < x.rank(); ++d)
       for (int64_t i = 0; i < count; ++i)
-        to[d * count + i] = found[static_cast<size_t>(i)] / strides[d] % x.shape()[d];
+        to[d * count + i] = found[static_cast<size_t>(i)] / strides[d] % x.shape().codes()[d];
   }
   static std::vector<Sample> samples() {
     return {{{Tensor({{0.f, 2.f, -0.f}, {NAN, 0.f, 1.f}})}, {}},
@@ -251,14 +251,15 @@ Tensor boolean_mask(const Operand& x, const Operand& mask) {
     const int rank = chosen.rank();
     bool fits = rank >= 1 && rank <= data.rank();
     for (int i = 0; fits && i < rank; ++i)
-      fits = chosen.shape()[i] == data.shape()[i] || chosen.shape()[i] < 0 || data.shape()[i] < 0;
+      fits = chosen.shape().codes()[i] == data.shape().codes()[i] || chosen.shape().codes()[i] < 0 ||
+             data.shape().codes()[i] < 0;
     TD_CHECK(fits, "the mask has shape {}, which does not begin shape {}", chosen.shape(), data.shape());
     if (rank == 1) return compress(data, chosen, 0);
     Shape rows{-1};
-    for (int i = rank; i < data.rank(); ++i) rows.push_back(data.shape()[i]);
+    for (int i = rank; i < data.rank(); ++i) rows.push_back(data.shape().codes()[i]);
     bool empty = false;
-    for (int64_t d : data.shape()) empty = empty || d == 0;
-    if (empty) rows[0] = chosen.shape().element_count();
+    for (int64_t d : data.shape().codes()) empty = empty || d == 0;
+    if (empty) rows[0] = chosen.shape().codes().element_count();
     return compress(reshape(data, rows), reshape(chosen, {-1}), 0);
   });
 }

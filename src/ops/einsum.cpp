@@ -141,7 +141,8 @@ Factor without_repeats(Factor f) {
       Shape flat = moved.shape();
       flat.resize(last);
       flat[last - 1] = -1;
-      if (moved.shape().element_count() == 0) flat[last - 1] = moved.shape()[last - 1] * moved.shape()[last];
+      if (moved.shape().codes().element_count() == 0)
+        flat[last - 1] = moved.shape().codes()[last - 1] * moved.shape().codes()[last];
       const Tensor size = reshape(shape_of(moved, last), Dims());
       const Tensor diagonal = arange(0, size) * (size + 1);
       f = {gather(reshape(moved, flat), diagonal, -1), labels + f.labels[i]};
@@ -156,10 +157,10 @@ Factor without_ones(const Factor& f, const std::vector<Factor>& all) {
   Labels rest;
   for (size_t i = 0; i < f.labels.size(); ++i) {
     bool repeats = false;
-    if (f.value.shape()[static_cast<int>(i)] == 1)
+    if (f.value.shape().codes()[static_cast<int>(i)] == 1)
       for (const Factor& other : all) {
         const size_t k = other.labels.find(f.labels[i]);
-        repeats = repeats || (k != Labels::npos && other.value.shape()[static_cast<int>(k)] != 1);
+        repeats = repeats || (k != Labels::npos && other.value.shape().codes()[static_cast<int>(k)] != 1);
       }
     if (repeats)
       axes.push_back(static_cast<int64_t>(i));
@@ -181,7 +182,7 @@ Tensor grouped(const Tensor& x, std::initializer_list<size_t> single, std::initi
   int at = 0;
   for (size_t n : single)
     for (size_t i = 0; i < n; ++i) {
-      shape.push_back(x.shape()[at]);
+      shape.push_back(x.shape().codes()[at]);
       sizes.push_back(shape_of(x, at, at + 1));
       ++at;
     }
@@ -189,7 +190,7 @@ Tensor grouped(const Tensor& x, std::initializer_list<size_t> single, std::initi
   for (size_t n : counts) {
     const int end = at + static_cast<int>(n);
     Shape group;
-    for (int i = at; i < end; ++i) group.push_back(x.shape()[i]);
+    for (int i = at; i < end; ++i) group.push_back(x.shape().codes()[i]);
     const int64_t size = n == 1 ? group[0] : group.element_count();
     known = known && (n == 1 || size >= 0);
     shape.push_back(size);
@@ -221,9 +222,10 @@ Factor product_of(const Factor& a, const Factor& b, const Labels& kept) {
   const Tensor z = matmul(grouped(x, {batch.size()}, {left.size(), inner.size()}),
                           grouped(y, {batch.size()}, {inner.size(), right.size()}));
   Shape shape;
-  for (size_t i = 0; i < batch.size() + left.size(); ++i) shape.push_back(x.shape()[static_cast<int>(i)]);
+  for (size_t i = 0; i < batch.size() + left.size(); ++i)
+    shape.push_back(x.shape().codes()[static_cast<int>(i)]);
   for (size_t i = 0; i < right.size(); ++i)
-    shape.push_back(y.shape()[static_cast<int>(batch.size() + inner.size() + i)]);
+    shape.push_back(y.shape().codes()[static_cast<int>(batch.size() + inner.size() + i)]);
   return {reshape(z, shape), labels};
 }
 

@@ -310,7 +310,7 @@ struct GatherND {
                             {{cast(x, DType::i32), Tensor({{1, 0}, {0, -1}}, DType::i64)}, {}},
                             {{cast(x, DType::boolean), Tensor({{1, 0}, {0, -1}}, DType::i64)}, {}}};
     // The rank depends on the coordinates' length.
-    for (Sample& s : all) s.unknown_sizes = s.inputs[1].shape().back() == 1;
+    for (Sample& s : all) s.unknown_sizes = s.inputs[1].shape().codes().back() == 1;
     return all;
   }
 };

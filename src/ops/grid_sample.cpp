@@ -467,7 +467,7 @@ struct AffineGrid : Composite {
     c.output(c.dtype(0), shape);
   }
   static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
-    const auto dimensions = static_cast<int>(in[1].shape()[0]) - 2;
+    const auto dimensions = static_cast<int>(in[1].shape().codes()[0]) - 2;
     TD_CHECK(dimensions > 0, "the number of sizes must be known while tracing");
     const bool narrow = in[0].dtype() == DType::f16 || in[0].dtype() == DType::bf16;
     const DType dtype = narrow ? DType::f32 : in[0].dtype();

@@ -500,8 +500,8 @@ Tensor solve(const Operand& a, const Operand& b) {
   const Shape batch = broadcast_shapes(batch_of(x.shape()), batch_of(y.shape()));
   const auto with_batch = [&](const Tensor& t) {
     Shape shape = batch;
-    shape.push_back(t.shape()[t.rank() - 2]);
-    shape.push_back(t.shape().back());
+    shape.push_back(t.shape().codes()[t.rank() - 2]);
+    shape.push_back(t.shape().codes().back());
     return t.shape() == shape ? t : expand(t, shape);
   };
   const Tensor result = dispatch<Solve>({}, Operand(with_batch(x)), Operand(with_batch(y)));

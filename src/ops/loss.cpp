@@ -210,7 +210,8 @@ struct NegativeLogLikelihoodLoss : ClassLoss {
   static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
     const Tensor& scores = in[0];
     const bool weighted = in.size() > 2 && in[2].defined(), ignoring = a.ignore_index != nothing_ignored;
-    Tensor labels = dispatch<ClassLabels>({a.ignore_index}, Operand(in[1]), Operand(Dim(scores.shape()[1])));
+    Tensor labels =
+        dispatch<ClassLabels>({a.ignore_index}, Operand(in[1]), Operand(Dim(scores.shape().codes()[1])));
     Tensor counts;  // whether a label counts
     if (ignoring) {
       counts = labels != a.ignore_index;
@@ -265,7 +266,7 @@ Tensor class_labels(const Operand& labels, const Operand& classes, std::optional
 Tensor sparse_softmax_cross_entropy(const Operand& logits, const Operand& labels) {
   const CallSite site(logits);
   const Tensor x = to_tensor(logits);
-  const Operand classes(Dim(x.rank() > 0 ? x.shape().back() : 0));
+  const Operand classes(Dim(x.rank() > 0 ? x.shape().codes().back() : 0));
   const Tensor checked = dispatch<ClassLabels>({}, labels, classes);
   return dispatch<SparseSoftmaxCrossEntropy>({}, Operand(x), Operand(unsqueeze(checked, {-1})),
                                              Operand(arange(classes, DType::i64)));

@@ -202,7 +202,7 @@ Tensors walk(std::span<const Tensor> in, const RecurrentAttributes& a, int state
   const bool batch_first = a.layout == 1;
   const Tensor x = batch_first ? transpose(in[input_x], {1, 0, 2}) : in[input_x];
   const int64_t steps = x.dim(0), hidden = in[input_r].dim(2);
-  const int64_t batch = x.shape()[1];
+  const int64_t batch = x.shape().codes()[1];
   const Tensor bias = optional_input(in, input_b), peepholes = optional_input(in, 7);
   Tensor lengths = optional_input(in, input_lengths);
   if (lengths.defined()) lengths = reshape(lengths, {-1, 1});

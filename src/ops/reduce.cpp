@@ -347,7 +347,7 @@ std::span<const OpDef* const> reduce_ops() { return table; }
 
 Tensor divided_by_count(const Tensor& v, const Tensor& x, const Tensor& y) {
   if (x.shape().is_static() && y.shape().is_static())
-    return v / (x.shape().element_count() / std::max<int64_t>(1, y.shape().element_count()));
+    return v / (x.shape().codes().element_count() / std::max<int64_t>(1, y.shape().codes().element_count()));
   const auto count = [](const Tensor& t) { return reduce_prod(shape_of(t)); };
   return v / cast(count(x) / maximum(count(y), 1), v.dtype());
 }

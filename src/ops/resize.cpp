@@ -354,7 +354,7 @@ struct ResizeGradient {
     return {y};
   }
   static Tensors gradient(const Gradient& g, const Attributes& a) {
-    const auto argument = [&](int i) { return g.x(i).shape()[0] == 0 ? Operand() : Operand(g.x(i)); };
+    const auto argument = [&](int i) { return g.x(i).shape().codes()[0] == 0 ? Operand() : Operand(g.x(i)); };
     Attributes linear = a;
     linear.extrapolation_value = 0;
     return {dispatch<Resize>(linear, Operand(g.dy()), argument(2), argument(3), argument(4)), {}, {}, {}, {}};

@@ -285,7 +285,7 @@ struct ScatterND {
         {{cast(x, DType::i64), points, cast(values, DType::i64)}, boxed(Attributes{"mul"}), false},
         {{cast(x, DType::boolean), rows, cast(updates, DType::boolean)}, {}}};
     // The rank depends on the coordinates' length.
-    for (Sample& s : all) s.unknown_sizes = s.inputs[1].shape().back() == 1;
+    for (Sample& s : all) s.unknown_sizes = s.inputs[1].shape().codes().back() == 1;
     return all;
   }
 };

@@ -51,7 +51,7 @@ Tensor Tensor::to(Device device, Location where) const {
 
 Dim Tensor::dim(int i, Location where) const {
   const int axis = detail::named("dim", where, [&] { return InferContext::normalize_axis(i, rank()); });
-  return {shape()[axis], where};
+  return {shape().codes()[axis], where};
 }
 
 Dim::operator int64_t() const {
@@ -59,6 +59,18 @@ Dim::operator int64_t() const {
   if (Mode* mode = current_mode()) return mode->pin(value_, where_);
   throw Error(ErrorCode::symbolic_value, "a symbolic dimension has no number outside the trace that made it");
 }
+
+std::ostream& operator<<(std::ostream& out, const Dim& dim) {
+  return dim.is_symbolic() ? out << '?' : out << dim.code();
+}
+
+std::vector<int64_t> ShapeView::to_vector(Location where) const {
+  std::vector<int64_t> sizes;
+  for (int64_t code : *codes_) sizes.push_back(Dim(code, where));
+  return sizes;
+}
+
+int64_t ShapeView::element_count(Location where) const { return Shape(to_vector(where)).element_count(); }
 
 void Operand::list_too_long() {
   fail("a list of more than {} integers was given; pass a tensor instead", max_list);

@@ -201,7 +201,7 @@ void scatter(VariableImpl& v, const char* op, const Operand& indices, const Oper
     Tensor changes = to_tensor(updates, v.spec.dtype);
     if (changes.rank() == 0) {
       Shape shape = rows.shape();
-      for (int i = 1; i < value.rank(); ++i) shape.push_back(value.shape()[i]);
+      for (int i = 1; i < value.rank(); ++i) shape.push_back(value.shape().codes()[i]);
       changes = expand(changes, shape);
     }
     assign_variable(v, prepare(value, unsqueeze(rows, {-1}), changes, reduction));

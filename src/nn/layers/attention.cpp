@@ -83,7 +83,7 @@ class MultiHeadAttentionBody final : public LayerBody {
         reshape(transpose(matmul(weights, v), {0, 2, 1, 3}),
                 concat({shape_of(query, 0, 2), Tensor({heads_ * value_dim()}, DType::i64)}, 0));
     const Tensor out = w.output.kernel;
-    Tensor y = matmul(joined, reshape(out, {heads_ * value_dim(), out.shape()[2]}));
+    Tensor y = matmul(joined, reshape(out, {heads_ * value_dim(), out.shape().codes()[2]}));
     if (w.output.bias.defined()) y = y + w.output.bias;
     if (const Tensor mask = mask_of(query); mask.defined()) set_mask(y, mask);
     if (options_.return_attention_scores) return {y, weights};
@@ -128,10 +128,10 @@ class MultiHeadAttentionBody final : public LayerBody {
   /// (batch, positions, features) to (batch, heads, positions, size).
   Tensor project(const Tensor& x, const Projection& p) const {
     const Tensor kernel = p.kernel;
-    const int64_t features = kernel.shape()[0], size = kernel.shape()[2];
-    TD_CHECK(x.shape().back() == features || x.shape().back() < 0,
+    const int64_t features = kernel.shape().codes()[0], size = kernel.shape().codes()[2];
+    TD_CHECK(x.shape().codes().back() == features || x.shape().codes().back() < 0,
              "the last dimension of input shape {} is {}; the layer was built for {}", x.shape(),
-             x.shape().back(), features);
+             x.shape().codes().back(), features);
     Tensor y = matmul(x, reshape(kernel, {features, heads_ * size}));
     if (p.bias.defined()) y = y + reshape(p.bias, {heads_ * size});
     y = reshape(y, concat({shape_of(x, 0, 2), Tensor({heads_, size}, DType::i64)}, 0));

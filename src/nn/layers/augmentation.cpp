@@ -82,9 +82,9 @@ class CropBody final : public AugmentationBody {
   bool always() const override { return true; }
   Tensor changed(const Tensor& x, const Variable& numbers) const override {
     for (int i = 0; i < 2; ++i)
-      TD_CHECK(x.shape()[2 + i] < 0 || x.shape()[2 + i] >= sizes_[i],
-               "images of {} by {} are smaller than {} by {}", x.shape()[2], x.shape()[3], sizes_[0],
-               sizes_[1]);
+      TD_CHECK(x.shape().codes()[2 + i] < 0 || x.shape().codes()[2 + i] >= sizes_[i],
+               "images of {} by {} are smaller than {} by {}", x.shape().codes()[2], x.shape().codes()[3],
+               sizes_[0], sizes_[1]);
     const Tensor room = shape_of(x, 2) - Tensor({sizes_[0], sizes_[1]}, DType::i64);
     if (!is_training()) {
       const Tensor starts = room / 2;

@@ -44,7 +44,9 @@ struct Sliding {
     return shape;
   }
   /// The number of channels of x; -1 where it is unknown.
-  int64_t channels(const Tensor& x) const { return channels_last ? x.shape().back() : x.shape()[1]; }
+  int64_t channels(const Tensor& x) const {
+    return channels_last ? x.shape().codes().back() : x.shape().codes()[1];
+  }
   Dim known_channels(const Tensor& x, Location where) const { return x.dim(channels_last ? -1 : 1, where); }
 
   void check(const Tensor& x) const { detail::check_layout(x, spatial, channels_last); }
@@ -67,7 +69,7 @@ Tensor filters_by_channel(const Tensor& kernel) {
   Dims order{rank - 2, rank - 1}, shape{-1, 1};
   for (int i = 0; i < rank - 2; ++i) {
     order.push_back(i);
-    shape.push_back(kernel.shape()[i]);
+    shape.push_back(kernel.shape().codes()[i]);
   }
   return reshape(transpose(kernel, order), shape);
 }

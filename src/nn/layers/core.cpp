@@ -136,7 +136,8 @@ class ReshapeBody final : public LayerBody {
     TD_CHECK(x.rank() >= 1, "the input is a scalar; expected at least 1 dimension, the batch");
     // With the sizes of an example known its -1 is a number, so that the batch may be unknown.
     int64_t have = 1, wanted = 1;
-    for (int i = 1; i < x.rank(); ++i) have = x.shape()[i] < 0 || have < 0 ? -1 : have * x.shape()[i];
+    for (int i = 1; i < x.rank(); ++i)
+      have = x.shape().codes()[i] < 0 || have < 0 ? -1 : have * x.shape().codes()[i];
     for (int64_t size : target_) wanted *= size == -1 ? 1 : size;
     Shape known = target_;
     for (int64_t& size : known)
@@ -146,7 +147,7 @@ class ReshapeBody final : public LayerBody {
              "an example of input shape {} has {} elements; target_shape {} does not fit", x.shape(), have,
              target_);
     if (now >= 0) {
-      known.insert(0, x.shape()[0] < 0 && now > 0 ? -1 : x.shape()[0]);
+      known.insert(0, x.shape().codes()[0] < 0 && now > 0 ? -1 : x.shape().codes()[0]);
       return reshape(x, known);
     }
     return reshape(x, concat({shape_of(x, 0, 1), from_vector(target_.to_vector(), {target_.rank()})}, 0));

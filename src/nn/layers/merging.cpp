@@ -104,7 +104,7 @@ class DotBody final : public MergingBody {
       const int64_t axis = axes_[i] < 0 ? axes_[i] + x.rank() : axes_[i];
       TD_CHECK(axis >= 1 && axis < x.rank(), "axis {} is out of range for input shape {}; expected 1 to {}",
                axes_[i], x.shape(), x.rank() - 1);
-      sizes[i] = x.shape()[static_cast<int>(axis)];
+      sizes[i] = x.shape().codes()[static_cast<int>(axis)];
       sides[i] = moveaxis(x, axis, -1);
       if (normalize_) sides[i] = sides[i] * rsqrt(maximum(reduce_sum_square(sides[i], {-1}, true), 1e-12));
     }

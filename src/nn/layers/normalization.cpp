@@ -45,7 +45,7 @@ Shape sizes_along(const Tensor& x, const Dims& axes, Location where) {
 /// Throws unless x has the sizes along `axes` that the layer was built for.
 void check_sizes(const Tensor& x, const Dims& axes, const Shape& built_for) {
   for (int i = 0; i < axes.size(); ++i) {
-    const int64_t size = x.shape()[static_cast<int>(axes[i])];
+    const int64_t size = x.shape().codes()[static_cast<int>(axes[i])];
     TD_CHECK(size < 0 || size == built_for[i],
              "dimension {} of input shape {} is {}; the layer was built for {}", axes[i], x.shape(), size,
              built_for[i]);
@@ -55,7 +55,7 @@ void check_sizes(const Tensor& x, const Dims& axes, const Shape& built_for) {
 /// A parameter with numbers along `axes` of x, in a shape that broadcasts to x.
 Tensor along(const Tensor& parameter, const Dims& axes, int rank) {
   Dims shape = Dims::filled(rank, 1);
-  for (int i = 0; i < axes.size(); ++i) shape[static_cast<int>(axes[i])] = parameter.shape()[i];
+  for (int i = 0; i < axes.size(); ++i) shape[static_cast<int>(axes[i])] = parameter.shape().codes()[i];
   // Trailing axes broadcast as they are.
   return axes[0] == rank - axes.size() ? parameter : reshape(parameter, shape);
 }

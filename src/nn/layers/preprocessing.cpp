@@ -32,7 +32,7 @@ class NormalizationBody final : public LayerBody {
       return reshape(cast(t, x.dtype()), shape);
     };
     for (int i = 0; i < axes.size(); ++i) {
-      const int64_t size = x.shape()[static_cast<int>(axes[i])];
+      const int64_t size = x.shape().codes()[static_cast<int>(axes[i])];
       TD_CHECK(size < 0 || size == s.sizes[i], "dimension {} of input shape {} is {}; the layer knows {}",
                axes[i], x.shape(), size, s.sizes[i]);
     }
@@ -42,7 +42,8 @@ class NormalizationBody final : public LayerBody {
 
   void adapt(ModuleState& state, const Tensor& data, Location where) {
     TD_CHECK(!options_.mean.defined(), "mean and variance were given; there is nothing to learn");
-    TD_CHECK(data.rank() >= 1 && data.shape()[0] != 0, "data of shape {} has no examples", data.shape());
+    TD_CHECK(data.rank() >= 1 && data.shape().codes()[0] != 0, "data of shape {} has no examples",
+             data.shape());
     const Tensor wide = cast(data, DType::f64);
     const Dims axes = axes_of(wide);
     Dims others;
@@ -123,7 +124,7 @@ class Encoding {
   Tensor operator()(const Tensor& indices) const {
     if (mode_ == "int") return indices;
     if (mode_ == "one_hot") {
-      const bool drops = indices.rank() > 1 && indices.shape().back() == 1;
+      const bool drops = indices.rank() > 1 && indices.shape().codes().back() == 1;
       return one_hot(drops ? squeeze(indices, {-1}) : indices, depth_);
     }
     TD_CHECK(indices.rank() <= 2, "the input has shape {}; expected (batch, n)", indices.shape());

@@ -154,7 +154,7 @@ class RecurrentBody final : public LayerBody {
     Tensors sequences, last;
     Tensor output;
     constexpr int64_t most_unrolled = 256;
-    const int64_t known = elements.shape()[0];
+    const int64_t known = elements.shape().codes()[0];
     if (options_.unroll.value_or(known > 0 && known <= most_unrolled)) {
       const int64_t steps = elements.dim(0, state.where);
       TD_CHECK(steps > 0, "the input has no steps; expected at least 1");
@@ -192,7 +192,7 @@ class RecurrentBody final : public LayerBody {
       if (all) {
         // A loop does not say how many steps it makes.
         output = found[0];
-        if (const int64_t steps = elements.shape()[0]; steps >= 0)
+        if (const int64_t steps = elements.shape().codes()[0]; steps >= 0)
           output = reshape(output, concat({Tensor({steps}, DType::i64), shape_of(output, 1)}, 0));
         output = moveaxis(output, 0, 1);
         for (size_t i = 1; i < found.size(); ++i) last.push_back(found[i][-1]);

@@ -32,9 +32,9 @@ Tensor CellBody::call(ModuleState& state, const Tensor& x) { return call_many(st
 
 const CellWeights& CellBody::weights_for(ModuleState& state, const Tensor& x) {
   const CellWeights& w = weights_.get([&] { return build(state, x); });
-  TD_CHECK(x.shape().back() == w.features || x.shape().back() < 0,
+  TD_CHECK(x.shape().codes().back() == w.features || x.shape().codes().back() < 0,
            "the last dimension of input shape {} is {}; the layer was built for {}", x.shape(),
-           x.shape().back(), w.features);
+           x.shape().codes().back(), w.features);
   return w;
 }
 

@@ -69,7 +69,8 @@ class CroppingBody final : public LayerBody {
     const Dims axes = spatial_dimensions(spatial_, channels_last_);
     Dims starts, ends;
     for (int i = 0; i < spatial_; ++i) {
-      const int64_t size = x.shape()[static_cast<int>(axes[i])], first = cuts_[i], last = cuts_[spatial_ + i];
+      const int64_t size = x.shape().codes()[static_cast<int>(axes[i])], first = cuts_[i],
+                    last = cuts_[spatial_ + i];
       TD_CHECK(size < 0 || first + last < size,
                "cropping ({}, {}) leaves nothing of dimension {} of input shape {}", first, last, axes[i],
                x.shape());

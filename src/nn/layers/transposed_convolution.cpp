@@ -31,7 +31,7 @@ class TransposedBody final : public LayerBody {
   Tensor call(ModuleState& state, const Tensor& x) override {
     detail::check_layout(x, spatial_, channels_last_);
     const Weights& w = weights_.get([&] { return build(state, x); });
-    const int64_t channels = channels_last_ ? x.shape().back() : x.shape()[1];
+    const int64_t channels = channels_last_ ? x.shape().codes().back() : x.shape().codes()[1];
     TD_CHECK(channels == w.channels || channels < 0,
              "input shape {} has {} channels; the layer was built for {}", x.shape(), channels, w.channels);
     // (sizes..., filters, channels) to (channels, filters, sizes...).

@@ -26,7 +26,7 @@ std::string counts_of(const Nest& nest, const char* what) {
   for (const Tensor& t : nest.flatten()) {
     TD_CHECK(t.defined(), "{} has an empty tensor handle", what);
     TD_CHECK(t.rank() > 0, "{} has a scalar; the first dimension counts the examples", what);
-    text += (text.empty() ? "" : ", ") + std::to_string(t.shape()[0]);
+    text += (text.empty() ? "" : ", ") + std::to_string(t.shape().codes()[0]);
   }
   return text;
 }
@@ -178,7 +178,7 @@ class ClassWeightedSource final : public BatchSource {
   // Labels (n) or (n, 1), or one row for each example whose largest entry is its class.
   Tensor weights_for(const Tensor& targets) const {
     Tensor labels = targets;
-    if (labels.rank() == 2 && labels.shape()[1] > 1) labels = argmax(labels, -1);
+    if (labels.rank() == 2 && labels.shape().codes()[1] > 1) labels = argmax(labels, -1);
     if (labels.rank() == 2) labels = squeeze(labels, {-1});
     TD_CHECK(labels.rank() == 1, "class weights need targets of shape (n,), (n, 1) or (n, classes), not {}",
              targets.shape());
@@ -244,7 +244,7 @@ Batch batch_of(Nest element) {
   return batch;
 }
 
-int64_t Arrays::count() const { return x.flatten().front().shape()[0]; }
+int64_t Arrays::count() const { return x.flatten().front().shape().codes()[0]; }
 
 Arrays Arrays::rows(int64_t begin, int64_t end) const {
   return {map_rows(x, begin, end), map_rows(y, begin, end), map_rows(sample_weight, begin, end)};
@@ -257,7 +257,7 @@ void check_arrays(const Arrays& arrays) {
   const int64_t count = arrays.count();
   for (const Nest* nest : {&arrays.x, &arrays.y, &arrays.sample_weight})
     for (const Tensor& t : nest->flatten())
-      TD_CHECK(t.shape()[0] == count, "the numbers of examples differ: x {}{}{}", x,
+      TD_CHECK(t.shape().codes()[0] == count, "the numbers of examples differ: x {}{}{}", x,
                y.empty() ? "" : "; y " + y, weights.empty() ? "" : "; sample_weight " + weights);
   TD_CHECK(count > 0, "there are no examples");
 }

@@ -108,8 +108,9 @@ Logs Model::evaluate(const TrainingData& data, EvaluateOptions options, Location
 Tensor Model::predict(const Tensor& x, EvaluateOptions options, Location where) const {
   return in_user_call("predict", where, [&] {
     // The way that costs next to nothing: one batch, and nobody follows.
-    if (x.defined() && x.rank() > 0 && x.shape()[0] > 0 && x.shape()[0] <= options.batch_size &&
-        options.callbacks.empty() && options.verbose == 0 && detail::Trainer::has_base_steps(*this))
+    if (x.defined() && x.rank() > 0 && x.shape().codes()[0] > 0 &&
+        x.shape().codes()[0] <= options.batch_size && options.callbacks.empty() && options.verbose == 0 &&
+        detail::Trainer::has_base_steps(*this))
       return trainer_->predict_plainly(*this, x, where);
     const Nest outputs = detail::run_predict(*this, *trainer_, {x, Nest()}, options, {"predict", where});
     TD_CHECK(outputs.is_leaf(), "the model gives {}; predict(td::Nest(x)) returns that", outputs.form());
