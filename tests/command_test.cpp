@@ -33,11 +33,10 @@ TEST(Demo, PlaysItsActsAndWritesTheirFigures) {
   const TemporaryFile file;
   const Outcome outcome = run("demo --json " + file.path);
   EXPECT_EQ(outcome.status, 0) << outcome.output;
-  for (const char* text :
-       {"    Tensor([ 1.  4.  9. 16. 25.], shape=(5,), dtype=float32)\n",
-        "    Tensor(\"pow:0\", shape=(5,), dtype=float32)\n", "As a graph:\nepoch 1/3 400/400 in ",
-        "epoch 3/3 400/400 in ", "4  Saved", "new process",
-        "equal to the last bit, out of a process that has never seen the network"})
+  for (const char* text : {"    Tensor([ 1.  4.  9. 16. 25.], shape=(5,), dtype=float32)\n",
+                           "    Tensor(\"pow:0\", shape=(5,), dtype=float32)\n", "As a graph:\nepoch 1/3 ",
+                           "epoch 1/3 400/400 in ", "epoch 3/3 400/400 in ", "4  Saved", "new process",
+                           "equal to the last bit, out of a process that has never seen the network"})
     EXPECT_NE(outcome.output.find(text), std::string::npos) << text << outcome.output;
   EXPECT_EQ(outcome.output.find("FAILED"), std::string::npos) << outcome.output;
 

@@ -1,7 +1,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <mutex>
+#include <thread>
+#include <vector>
 
+#include "core/recursive_lock.h"
 #include "tandem/dtype.h"
 #include "tandem/error.h"
 #include "tandem/shape.h"
@@ -34,4 +38,19 @@ TEST(Dims, TooManyDimensionsAreAnError) {
   } catch (const td::Error& e) {
     EXPECT_STREQ(e.what(), "rank 9 is too large; at most 8 dimensions are supported");
   }
+}
+
+TEST(RecursiveLock, OneThreadAtATimeAndItMayComeAgain) {
+  td::detail::RecursiveLock lock;
+  int count = 0;
+  std::vector<std::jthread> threads;
+  for (int t = 0; t < 4; ++t)
+    threads.emplace_back([&] {
+      for (int i = 0; i < 1000; ++i) {
+        const std::lock_guard outer(lock), inner(lock);
+        ++count;
+      }
+    });
+  threads.clear();
+  EXPECT_EQ(count, 4000);
 }

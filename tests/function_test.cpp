@@ -4,6 +4,7 @@
 
 #include <map>
 #include <sstream>
+#include <thread>
 
 #include "tandem/tandem.h"
 #include "tests/same_bits.h"
@@ -191,6 +192,26 @@ TEST(Function, LeaksAreNamed) {
   std::ostringstream text;
   text << leaked;
   EXPECT_EQ(text.str(), "Tensor(\"mul:0\", shape=(1,), dtype=float32)");
+}
+
+// As many as a large model has; a run holds all of them.
+TEST(Function, StepsOfManyVariablesRunOneAfterTheOther) {
+  std::vector<td::Variable> variables;
+  for (int i = 0; i < 100; ++i) variables.emplace_back(td::zeros({2}));
+  auto step = td::function([&](td::Tensor x) {
+    for (const td::Variable& v : variables) v.assign_add(x);
+    return variables[0] + 0.f;
+  });
+  const td::Tensor one = td::ones({2});
+  step(one);
+  {
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 2; ++t)
+      threads.emplace_back([&] {
+        for (int i = 0; i < 50; ++i) step(one);
+      });
+  }
+  for (const td::Variable& v : variables) EXPECT_EQ(v.value().to_vector<float>(), (Floats{101, 101}));
 }
 
 TEST(Function, ExceptionsLeaveNoTrace) {

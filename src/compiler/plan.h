@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "compiler/sized_inference.h"
+#include "core/recursive_lock.h"
 #include "ops/executable.h"
 
 namespace tandem {
@@ -20,7 +21,7 @@ class AssignmentLocks {
   explicit AssignmentLocks(std::span<const std::shared_ptr<detail::VariableImpl>> variables);
 
  private:
-  SmallVector<std::unique_lock<std::recursive_mutex>, 4> locks_;
+  SmallVector<std::unique_lock<detail::RecursiveLock>, 4> locks_;
 };
 
 /// Re-entrant: every run takes a frame (arena and addresses) of its own; frames are reused.

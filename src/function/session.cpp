@@ -166,7 +166,7 @@ std::vector<Tensor> run_prepared(SessionState& s, PreparedRun& run, const std::v
     return outputs;
   }
   // The cells hold this session's values for the time of the run.
-  std::vector<std::unique_lock<std::recursive_mutex>> locks;
+  std::vector<std::unique_lock<tandem::detail::RecursiveLock>> locks;
   std::vector<VariableImpl*> cells;
   for (const auto& v : variables) cells.push_back(v.first.get());
   std::sort(cells.begin(), cells.end());

@@ -6,6 +6,7 @@
 #include <mutex>
 #include <string>
 
+#include "core/recursive_lock.h"
 #include "ops/attributes.h"
 #include "tandem/variable.h"
 
@@ -33,7 +34,7 @@ struct VariableImpl : std::enable_shared_from_this<VariableImpl> {
   std::shared_ptr<const void> name_registration;  ///< while it lives, no other variable gets the name
   uint64_t serial = 0;                            ///< order of creation
   Location where;
-  std::recursive_mutex call_mutex;  ///< held by a function call that assigns
+  detail::RecursiveLock call_mutex;  ///< held by a function call that assigns
 
   Tensor load() const {
     const std::lock_guard<SpinLock> lock(lock_);
