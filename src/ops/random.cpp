@@ -509,7 +509,7 @@ Tensor shuffle(const Operand& x, int64_t axis, const Variable& generator) {
 }  // namespace random
 
 Tensor dropout(const Operand& x, const Operand& ratio, const Operand& training, const Variable& generator) {
-  return tandem::detail::named("dropout", x.location(), [&] -> Tensor {
+  return tandem::detail::named("dropout", x.location(), [&]() -> Tensor {
     const CallSite site(x);
     Tensor t = to_tensor(x);
     TD_CHECK(is_floating(t.dtype()), "dtype {} is not floating", t.dtype());
