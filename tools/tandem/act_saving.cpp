@@ -74,7 +74,8 @@ Act play_saving(const data::Images& images, const nn::Model& learned) {
       "\n"
       "$ tandem run digits.onnx --input images=images.npy --output output=scores.npy");
   learned.save(model);
-  const Tensor x = images.test_images[{Index(0, std::min<int64_t>(image_count, images.test_images.shape()[0]))}];
+  const Tensor x =
+      images.test_images[{Index(0, std::min<int64_t>(image_count, images.test_images.shape()[0]))}];
   data::write_npy(input, x);
   const Stopwatch watch;
   const int status = run_again({"run", model, "--input", "images=" + input, "--output", "output=" + output});
