@@ -24,6 +24,8 @@ void* counted(size_t bytes, size_t alignment) {
 
 #if !TANDEM_SANITIZED
 constexpr bool counts = true;
+// g++ inlines the deletes below without the news above, and takes them for a mismatch.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 void* operator new(size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
 void* operator new(size_t bytes, std::align_val_t alignment) {
   return counted(bytes, static_cast<size_t>(alignment));

@@ -71,6 +71,13 @@ TEST(Function, SizesUsedAsNumbersPinTheirDimension) {
       [](td::Tensor x) {
         return td::reshape(x, {3, 2 * x.shape()[0] / 2});
       },
+      [](td::Tensor x) {
+        td::Shape shape = x.shape();
+        shape.push_back(1);
+        for (int64_t i = 0; i < shape[0]; ++i) x = x + 1.f;
+        return td::reshape(x, shape);
+      },
+      [](td::Tensor x) { return td::mean(x, {0}) * static_cast<float>(td::spec(x.shape()).shape[0]); },
   };
   for (const auto& body : bodies) {
     auto f = td::function(body);
@@ -87,8 +94,9 @@ TEST(Function, SizesGivenToOperationsStayUnknown) {
   auto f = td::function([](td::Tensor x) {
     td::GradientTape tape;
     tape.watch(x);
-    const td::Shape shape = x.shape();  // plain numbers, which operations take for what they are
-    const td::Tensor mean = td::sum(x * x, {0}) / x.shape()[0] + td::sum(x) / shape[0];
+    const auto shape = (x * x).shape();  // lives longer than the tensor it is of
+    const td::Tensor mean = td::sum(x * td::ones(shape) * x, {0}) / x.shape()[0] + td::sum(x) / shape[0] +
+                            td::sum(x) / x.spec().shape[0];
     return mean + tape.gradient(mean, x) +
            td::cond(
                td::sum(x) > 0.f, [&] { return x * x.shape()[0]; }, [&] { return x; }) +

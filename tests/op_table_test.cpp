@@ -114,7 +114,9 @@ INSTANTIATE_TEST_SUITE_P(Ops, OpTable, ::testing::ValuesIn(op_names()),
 // ---- Values
 
 TEST_P(OpTable, HasSamples) {
-  if (runs()) EXPECT_FALSE(op().samples().empty());
+  if (runs()) {
+    EXPECT_FALSE(op().samples().empty());
+  }
 }
 
 TEST_P(OpTable, TakesEveryDtypeThatItDeclares) {
@@ -122,9 +124,10 @@ TEST_P(OpTable, TakesEveryDtypeThatItDeclares) {
   td::TypeSet seen = 0;
   for (const Sample& s : all_samples(op())) seen |= td::type_bit(s.inputs[0].dtype());
   for (int d = 0; d < td::dtype_count; ++d)
-    if (op().inputs[0].types >> d & 1)
+    if (op().inputs[0].types >> d & 1) {
       EXPECT_TRUE(seen >> d & 1) << op().name << " ran on no sample of "
                                  << td::name_of(static_cast<DType>(d));
+    }
 }
 
 TEST_P(OpTable, OutputsAreAsInferred) {
@@ -141,7 +144,9 @@ TEST_P(OpTable, OutputsAreAsInferred) {
     td::InferContext context(op(), arguments, nullptr);
     td::infer(context, td::testing::attributes_of(op(), s).get());
     ASSERT_EQ(context.outputs().size(), outputs.size());
-    if (op().output_count >= 0) EXPECT_EQ(outputs.size(), static_cast<size_t>(op().output_count));
+    if (op().output_count >= 0) {
+      EXPECT_EQ(outputs.size(), static_cast<size_t>(op().output_count));
+    }
     for (size_t i = 0; i < outputs.size(); ++i) EXPECT_EQ(outputs[i].spec(), context.outputs()[i]);
   }
 }
@@ -197,7 +202,9 @@ TEST_P(OpTable, AttributesSurviveTheirGeneralForm) {
     });
     EXPECT_TRUE(all_known) << describe(op(), s);
     EXPECT_FALSE(type.set(memory.get(), "no such attribute", int64_t{1}));
-    if (!type.opaque) EXPECT_TRUE(type.equal(memory.get(), attributes.get())) << describe(op(), s);
+    if (!type.opaque) {
+      EXPECT_TRUE(type.equal(memory.get(), attributes.get())) << describe(op(), s);
+    }
     EXPECT_EQ(type.hash(memory.get()), type.hash(attributes.get())) << describe(op(), s);
     type.destroy(memory.get());
   }
@@ -479,9 +486,10 @@ TEST(OpTableHeaders, EveryOnnxOpHasAFunction) {
   }
   EXPECT_FALSE(documented.empty());
   for (const OpDef* op : td::all_ops())
-    if (op->domain.empty() && !op->has(td::is_constant))
+    if (op->domain.empty() && !op->has(td::is_constant)) {
       EXPECT_TRUE(documented.count(std::string(op->name)))
           << "no docstring in include/tandem/ops says \"ONNX " << op->name << '"';
+    }
   for (const std::string& name : documented)
     EXPECT_NE(td::find_op(name), nullptr) << "a docstring speaks of ONNX " << name << ", which is no op";
 }

@@ -2,6 +2,7 @@
 // Sizes that may be unknown while a function is traced: one of them, and a tensor's shape.
 
 #include <iosfwd>
+#include <string>
 #include <vector>
 
 #include "tandem/location.h"
@@ -35,15 +36,16 @@ std::ostream& operator<<(std::ostream& out, const Dim& dim);
 inline constexpr int64_t symbol_base = -(int64_t{1} << 40);
 constexpr bool is_symbol(int64_t dim) { return dim <= symbol_base && dim > 2 * symbol_base; }
 
-/// A tensor's shape as it is read: a Shape whose sizes are Dims, so that code which computes with an unknown
-/// one while a function is traced pins it, in place of computing with its code. It refers to the tensor.
+/// A tensor's shape as it is read: its sizes are Dims, so that code which computes with an unknown one while
+/// a function is traced pins it, in place of computing with its code. Operations take the whole as it is;
+/// copied to a Shape it is a list of numbers, and pins what is unknown.
 ///
 ///     auto f = td::function([](td::Tensor x) {
 ///       td::Tensor sum = x[0];
 ///       for (int64_t i = 1; i < x.shape()[0]; ++i) sum += x[i];  // one trace for each number of rows
 ///       return sum / x.shape()[0];
 ///     });
-class ShapeView {
+class TensorShape {
  public:
   /// An axis, and the line that reads it.
   struct Axis {
@@ -53,41 +55,51 @@ class ShapeView {
   };
   class Iterator {
    public:
-    constexpr explicit Iterator(const int64_t* at) : at_(at) {}
-    constexpr Dim operator*() const { return *at_; }
+    constexpr Iterator(const int64_t* at, Location where) : at_(at), where_(where) {}
+    constexpr Dim operator*() const { return {*at_, where_}; }
     constexpr Iterator& operator++() {
       ++at_;
       return *this;
     }
-    constexpr bool operator==(const Iterator&) const = default;
+    constexpr bool operator==(const Iterator& other) const { return at_ == other.at_; }
 
    private:
     const int64_t* at_;
+    Location where_;
   };
 
-  constexpr explicit ShapeView(const Shape& codes) : codes_(&codes) {}
-  constexpr operator const Shape&() const { return *codes_; }
+  constexpr TensorShape(const Shape& codes, Location where) : codes_(codes), where_(where) {}
+  /// The sizes as numbers, which pins those that are unknown.
+  operator Shape() const;
   /// The Shape, in which unknown sizes are codes below zero.
-  constexpr const Shape& codes() const { return *codes_; }
+  constexpr const Shape& codes() const& { return codes_; }
+  constexpr Shape codes() && { return codes_; }
 
-  constexpr int rank() const { return codes_->rank(); }
-  constexpr int size() const { return codes_->size(); }
-  constexpr bool empty() const { return codes_->empty(); }
-  constexpr bool is_static() const { return codes_->is_static(); }
-  constexpr Dim operator[](Axis axis) const { return {(*codes_)[axis.number], axis.where}; }
-  constexpr Dim back(Location where = here()) const { return {codes_->back(), where}; }
-  constexpr Iterator begin() const { return Iterator(codes_->begin()); }
-  constexpr Iterator end() const { return Iterator(codes_->end()); }
+  constexpr int rank() const { return codes_.rank(); }
+  constexpr int size() const { return codes_.size(); }
+  constexpr bool empty() const { return codes_.empty(); }
+  constexpr bool is_static() const { return codes_.is_static(); }
+  constexpr Dim operator[](Axis axis) const { return {codes_[axis.number], axis.where}; }
+  constexpr Dim back(Location where = here()) const { return {codes_.back(), where}; }
+  constexpr Iterator begin() const { return {codes_.begin(), where_}; }
+  constexpr Iterator end() const { return {codes_.end(), where_}; }
   /// Product of the sizes, which pins those that are unknown.
   int64_t element_count(Location where = here()) const;
   /// The sizes as numbers, which pins those that are unknown.
   std::vector<int64_t> to_vector(Location where = here()) const;
 
-  friend constexpr bool operator==(const ShapeView& a, const ShapeView& b) { return *a.codes_ == *b.codes_; }
-  friend constexpr bool operator==(const ShapeView& a, const Shape& b) { return *a.codes_ == b; }
+  friend constexpr bool operator==(const TensorShape& a, const TensorShape& b) {
+    return a.codes_ == b.codes_;
+  }
+  friend constexpr bool operator==(const TensorShape& a, const Shape& b) { return a.codes_ == b; }
 
  private:
-  const Shape* codes_;
+  Shape codes_;
+  Location where_;
 };
+
+/// `(2, 3)`, `(5,)`, `()`; an unknown size prints as `?`.
+std::string to_string(const TensorShape& shape);
+std::ostream& operator<<(std::ostream& out, const TensorShape& shape);
 
 }  // namespace tandem

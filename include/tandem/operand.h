@@ -67,7 +67,7 @@ class Operand {
   Operand(const Dims& values, Location where = here()) : kind_(Kind::list), where_(where) {
     for (int64_t v : values) append(v);
   }
-  Operand(const ShapeView& values, Location where = here()) : Operand(values.codes(), where) {}
+  Operand(const TensorShape& values, Location where = here()) : Operand(values.codes(), where) {}
 
   Kind kind() const { return kind_; }
   bool present() const { return kind_ != Kind::none; }

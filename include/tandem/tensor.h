@@ -145,10 +145,11 @@ class Tensor {
 
   bool defined() const { return impl_ != nullptr; }
   DType dtype() const;
-  ShapeView shape() const;
+  /// The sizes; those unknown while tracing are symbolic.
+  TensorShape shape(Location where = here()) const;
   Spec spec() const;
   Device device() const;
-  int rank() const { return shape().rank(); }
+  int rank() const;
   /// Size of dimension `i` (negative counts from the end). Symbolic while tracing an unknown dimension.
   Dim dim(int i, Location where = here()) const;
   /// Number of elements; an error while it is symbolic.

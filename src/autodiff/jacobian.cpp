@@ -13,7 +13,7 @@ Tensor one_hot(const Tensor& target, int64_t position) {
   const ModeScope eager(nullptr);
   std::vector<float> weights(static_cast<size_t>(target.size()), 0.f);
   weights[static_cast<size_t>(position)] = 1;
-  return cast(from_vector<float>(std::move(weights), target.shape()), target.dtype());
+  return cast(from_vector<float>(std::move(weights), target.shape().codes()), target.dtype());
 }
 
 // Weights that choose one element of each entry of a batch.
@@ -22,7 +22,7 @@ Tensor one_of_each(const Tensor& target, int64_t position) {
   const int64_t batch = target.shape().codes()[0], size = target.size() / batch;
   std::vector<float> weights(static_cast<size_t>(target.size()), 0.f);
   for (int64_t i = 0; i < batch; ++i) weights[static_cast<size_t>(i * size + position)] = 1;
-  return cast(from_vector<float>(std::move(weights), target.shape()), target.dtype());
+  return cast(from_vector<float>(std::move(weights), target.shape().codes()), target.dtype());
 }
 
 }  // namespace
@@ -66,8 +66,8 @@ Tensor TapeMode::jacobian(const Tensor& target, const GradientSource& source, Un
   check_unused();
   TD_CHECK(target.defined(), "the target is an empty tensor handle");
   const Spec spec = spec_of(source);
-  check_static("jacobian", target.shape(), spec.shape);
-  Shape shape = target.shape(), row = spec.shape;
+  check_static("jacobian", target.shape().codes(), spec.shape);
+  Shape shape = target.shape().codes(), row = spec.shape;
   for (int64_t d : spec.shape) shape.push_back(d);
   row.insert(0, 1);
   std::vector<Tensor> rows;
@@ -93,7 +93,7 @@ Tensor TapeMode::batch_jacobian(const Tensor& target, const GradientSource& sour
   check_unused();
   TD_CHECK(target.defined(), "the target is an empty tensor handle");
   const Spec spec = spec_of(source);
-  const Shape& t = target.shape();
+  const Shape& t = target.shape().codes();
   TD_CHECK(
       t.rank() >= 1 && spec.shape.rank() >= 1 && t[0] == spec.shape[0],
       "the target has shape {} and the source {}; both need a first dimension, the batch, of the same size",

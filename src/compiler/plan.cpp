@@ -31,7 +31,7 @@ class PlanBuilder {
   };
 
   int value_id(ValueRef v) const { return first_value_[static_cast<size_t>(v.node)] + v.output; }
-  const Shape& shape(ValueRef v) const { return value(v).shape(); }
+  const Shape& shape(ValueRef v) const { return value(v).impl()->shape; }
   const Tensor& value(ValueRef v) const { return inference_.value(v); }
   Place& place(ValueRef v) { return planned_[static_cast<size_t>(v.node)].places[v.output]; }
 
@@ -109,7 +109,8 @@ void PlanBuilder::infer_node(int32_t id) {
   if (!known.defined()) return;
   p.folded = true;
   p.places[0].kind = Place::Kind::constant;
-  p.places[0].view = {nullptr, known.dtype(), known.shape(), contiguous_strides(known.shape())};
+  p.places[0].view = {nullptr, known.dtype(), known.shape().codes(),
+                      contiguous_strides(known.shape().codes())};
 }
 
 // Values that outlive the run, or that ops take as whole tensors, cannot lie in the arena.
@@ -639,7 +640,7 @@ void Plan::run_step(const Step& step, Frame& frame) {
       out.resize(static_cast<int>(step.tensor_outputs.size()));
       step.node->op->run_tensors(step.node->attributes.get(), in, out);
       for (int i = 0; i < out.size(); ++i) {
-        const Shape &planned = step.node->outputs[i].shape, &found = out[i].shape();
+        const Shape &planned = step.node->outputs[i].shape, &found = out[i].shape().codes();
         TD_CHECK(found == planned, "result {} has shape {}; {} was planned", i, found, planned);
       }
       for (int i = 0; i < out.size(); ++i)

@@ -45,7 +45,11 @@ struct fmt::formatter<tandem::Dims> : fmt::formatter<std::string> {
   }
 };
 template <>
-struct fmt::formatter<tandem::ShapeView> : fmt::formatter<tandem::Dims> {};
+struct fmt::formatter<tandem::TensorShape> : fmt::formatter<tandem::Dims> {
+  auto format(const tandem::TensorShape& s, format_context& c) const {
+    return fmt::formatter<tandem::Dims>::format(s.codes(), c);
+  }
+};
 template <>
 struct fmt::formatter<tandem::DType> : fmt::formatter<std::string_view> {
   auto format(tandem::DType d, format_context& c) const {

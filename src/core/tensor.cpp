@@ -195,7 +195,8 @@ const TensorImpl& checked(const TensorImpl* impl) {
 }  // namespace
 
 DType Tensor::dtype() const { return checked(impl_).dtype; }
-ShapeView Tensor::shape() const { return ShapeView(checked(impl_).shape); }
+TensorShape Tensor::shape(Location where) const { return {checked(impl_).shape, where}; }
+int Tensor::rank() const { return checked(impl_).shape.rank(); }
 Device Tensor::device() const { return checked(impl_).device; }
 Spec Tensor::spec() const {
   const TensorImpl& i = checked(impl_);

@@ -24,7 +24,7 @@ Tensor padding_of(double value, DType dtype) {
 
 Tensor stack_padded(const std::vector<Tensor>& leaves, double value, const Shape* wanted) {
   const Tensor& first = leaves.front();
-  Shape sizes = first.shape();
+  Shape sizes = first.shape().codes();
   for (size_t i = 1; i < leaves.size(); ++i) {
     TD_CHECK(leaves[i].dtype() == first.dtype(), "element {} of the batch is {} where the first is {}", i,
              leaves[i].dtype(), first.dtype());

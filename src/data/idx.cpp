@@ -28,7 +28,7 @@ Tensor to_tensor(const IdxArray& array) {
 /// A copy of the rows from `begin` up to `end`.
 template <class T>
 Tensor rows(const Tensor& tensor, int64_t begin, int64_t end) {
-  Shape shape = tensor.shape();
+  Shape shape = tensor.shape().codes();
   const int64_t row = tensor.size() / shape[0];
   shape[0] = end - begin;
   return from_span<T>({tensor.data<T>() + begin * row, static_cast<size_t>((end - begin) * row)}, shape);
@@ -46,7 +46,7 @@ std::string find_file(const std::filesystem::path& directory, std::string_view s
 
 std::pair<Tensor, Tensor> read_labelled(const std::string& images_path, const std::string& labels_path) {
   Tensor images = read_idx(images_path), labels = read_idx(labels_path);
-  const Shape& shape = images.shape();
+  const Shape& shape = images.shape().codes();
   if (images.dtype() != DType::u8 || shape.rank() != 3 || shape[1] != image_side || shape[2] != image_side)
     fail(ErrorCode::io, "{}: holds {} of {}; expected images, (N, {}, {}) of uint8", images_path, shape,
          images.dtype(), image_side, image_side);
@@ -65,7 +65,7 @@ std::pair<Tensor, Tensor> read_labelled(const std::string& images_path, const st
            class_count - 1);
     wide.push_back(label);
   }
-  return {images, from_vector(std::move(wide), labels.shape())};
+  return {images, from_vector(std::move(wide), labels.shape().codes())};
 }
 
 }  // namespace

@@ -67,7 +67,7 @@ Tensor map_npy(const std::string& path) {
 
 void write_npy(const std::string& path, const Tensor& tensor) {
   const Tensor dense = tensor.contiguous();
-  const std::string header = format_npy_header(dense.dtype(), dense.shape());
+  const std::string header = format_npy_header(dense.dtype(), dense.shape().codes());
   AtomicFile file(path);
   file.write(header.data(), header.size());
   file.write(bytes_of(dense).data(), bytes_of(dense).size());
@@ -100,7 +100,7 @@ void write_npz(const std::string& path, const std::map<std::string, Tensor>& ten
     TD_CHECK(!name.empty() && name.find('\0') == std::string::npos && name.size() < 60000,
              "\"{}\" cannot be the name of an array in a file", name);
     const Tensor dense = tensor.contiguous();
-    const std::string header = format_npy_header(dense.dtype(), dense.shape());
+    const std::string header = format_npy_header(dense.dtype(), dense.shape().codes());
     zip.add(name + ".npy", std::as_bytes(std::span(header)), bytes_of(dense));
   }
   zip.finish();

@@ -16,7 +16,9 @@ namespace {
 constexpr int64_t bytes_a_thread = int64_t{1} << 18;
 
 Shape shape_of_row(const Tensor& t) {
-  return Shape(std::span(t.shape().codes().begin() + 1, t.shape().codes().end()));
+  Shape shape = t.shape().codes();
+  shape.erase(0);
+  return shape;
 }
 
 /// Rows `first` to `first + count` of a contiguous tensor, without a copy. No op: it is neither recorded nor
@@ -35,7 +37,7 @@ Tensor slice_rows(const Tensor& t, int64_t first, const Shape& shape) {
 }
 
 Tensor gather_rows(const Tensor& t, std::span<const int64_t> rows) {
-  Shape shape = t.shape();
+  Shape shape = t.shape().codes();
   shape[0] = static_cast<int64_t>(rows.size());
   bool together = true;
   for (size_t i = 1; i < rows.size(); ++i) together = together && rows[i] == rows[i - 1] + 1;

@@ -68,7 +68,7 @@ Tensor stack_leaves(const std::vector<Tensor>& leaves) {
              "element {} of the batch has shape {} where the first has {}; padded_batch makes them equal", i,
              leaves[i].shape(), first.shape());
   }
-  Shape shape = first.shape();
+  Shape shape = first.shape().codes();
   TD_CHECK(shape.rank() < max_rank,
            "elements of shape {} cannot be stacked: a tensor has at most {} dimensions", shape, max_rank);
   shape.insert(0, static_cast<int64_t>(leaves.size()));

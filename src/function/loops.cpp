@@ -100,7 +100,7 @@ class StructuredLoop final : public RunnableBody {
     });
   }
   static Tensor stacked(const std::vector<Tensor>& parts, const Spec& spec, bool padded) {
-    Shape shape = parts.empty() ? spec.shape : parts[0].shape();
+    Shape shape = parts.empty() ? spec.shape : parts[0].shape().codes();
     for (int64_t& d : shape) d = d < 0 ? 0 : d;
     const auto same = [&](const Tensor& t) { return t.shape() == shape; };
     if (padded && !std::all_of(parts.begin(), parts.end(), same)) {
@@ -121,7 +121,7 @@ class StructuredLoop final : public RunnableBody {
       TD_CHECK(t.shape() == parts[0].shape(),
                "a value that the loop keeps of each iteration changes its shape from {} to {}",
                parts[0].shape(), t.shape());
-      copy_elements({t.impl()->data, t.dtype(), t.shape(), t.impl()->strides}, to);
+      copy_elements({t.impl()->data, t.dtype(), t.shape().codes(), t.impl()->strides}, to);
       to += static_cast<size_t>(t.size()) * size_of(t.dtype());
     }
     return all;
@@ -219,7 +219,7 @@ std::vector<Shape> varying_sizes(const std::function<TensorList(TensorList)>& bo
   std::vector<Shape> invariants;
   for (const Tensor& v : variables) {
     specs.push_back(v.spec());
-    invariants.push_back(v.shape());
+    invariants.push_back(v.shape().codes());
   }
   // Each round finds at least one more size that varies, or is the last.
   for (bool changed = true; changed;) {
@@ -357,7 +357,8 @@ std::unique_ptr<Backward> StructuredLoop::apply_recording(std::span<const Tensor
     return v;
   };
   std::vector<Shape> invariants;
-  for (size_t i = 0; i < count; ++i) invariants.push_back(invariant_of(body_.graph, i, start[i].shape()));
+  for (size_t i = 0; i < count; ++i)
+    invariants.push_back(invariant_of(body_.graph, i, start[i].shape().codes()));
   const TensorList all = record_loop(
       [&](TensorList v) { return replay_outputs(condition_.graph, with_captures(std::move(v)))[0]; },
       [&](TensorList v) {

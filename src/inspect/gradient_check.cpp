@@ -37,7 +37,7 @@ Tensor numeric_jacobian(const std::function<Tensor(const std::vector<Tensor>&)>&
   const auto moved = [&](size_t i, double by) {
     Doubles v = at;
     v[i] += by;
-    inputs[which] = cast(from_vector(std::move(v), x.shape()), x.dtype());
+    inputs[which] = cast(from_vector(std::move(v), x.shape().codes()), x.dtype());
     return values_of(f(inputs));
   };
   for (size_t i = 0; i < at.size(); ++i) {

@@ -36,7 +36,7 @@ Tensor at_places(const Tensor& x, const Tensor& places) {
 Tensor ctc(const Tensor& logits, const Tensor& labels, Location where) {
   return detail::at_line("ctc", where, [&] {
     detail::check_defined(logits, labels);
-    const Shape &l = logits.shape(), &t = labels.shape();
+    const Shape &l = logits.shape().codes(), &t = labels.shape().codes();
     TD_CHECK(l.rank() == 3, "logits of shape {} were given; expected (batch, frames, classes)", l);
     TD_CHECK(is_integer(labels.dtype()),
              "labels of dtype {} are not class numbers; expected an integer dtype", labels.dtype());

@@ -147,7 +147,7 @@ Tensor call_one(const Layer& layer, const Tensor& x, const CallOptions& options,
     Tensor y = body.call(state, input);
     finish(body, state, &input, y);
     if (y.defined() && !state.has_output_shape.load(std::memory_order_acquire))
-      state.note_call(x.spec(), false, y.shape());
+      state.note_call(x.spec(), false, y.shape().codes());
     return y;
   });
 }
@@ -168,7 +168,8 @@ std::vector<Tensor> call_many(const Layer& layer, const std::vector<Tensor>& inp
     }
     for (Tensor& y : outputs) finish(body, state, first, y);
     if (!outputs.empty() && outputs[0].defined() && !state.has_output_shape.load(std::memory_order_acquire))
-      state.note_call(Nest(inputs).map([](const Tensor& t) { return t.spec(); }), true, outputs[0].shape());
+      state.note_call(Nest(inputs).map([](const Tensor& t) { return t.spec(); }), true,
+                      outputs[0].shape().codes());
     return outputs;
   });
 }
@@ -177,7 +178,7 @@ void note_nest(detail::ModuleState& state, const Nest& inputs, const Nest& outpu
   const std::vector<Tensor> given = inputs.flatten(), made = outputs.flatten();
   const auto defined = [](const Tensor& t) { return t.defined(); };
   if (made.empty() || !made[0].defined() || !std::all_of(given.begin(), given.end(), defined)) return;
-  state.note_call(inputs.map([](const Tensor& t) { return t.spec(); }), false, made[0].shape());
+  state.note_call(inputs.map([](const Tensor& t) { return t.spec(); }), false, made[0].shape().codes());
 }
 
 Nest call_nest(const Layer& layer, const Nest& inputs, const CallOptions& options, Location where) {

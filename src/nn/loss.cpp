@@ -33,7 +33,7 @@ Pair aligned(const Tensor& predictions, const Tensor& targets) {
   if (!is_floating(r.p.dtype())) r.p = cast(r.p, DType::f32);
   if (r.p.rank() == r.t.rank() + 1 && r.p.shape().codes().back() == 1) r.t = unsqueeze(r.t, {-1});
   if (r.t.rank() == r.p.rank() + 1 && r.t.shape().codes().back() == 1) r.p = unsqueeze(r.p, {-1});
-  TD_CHECK(r.p.rank() >= 1 && fits(r.p.shape(), r.t.shape()),
+  TD_CHECK(r.p.rank() >= 1 && fits(r.p.shape().codes(), r.t.shape().codes()),
            "predictions of shape {} and targets of shape {} differ", predictions.shape(), targets.shape());
   if (r.t.dtype() != r.p.dtype()) r.t = cast(r.t, r.p.dtype());
   return r;
@@ -48,18 +48,18 @@ Tensor checked_labels(const Tensor& predictions, Tensor labels) {
   TD_CHECK(predictions.rank() >= 1, "the predictions are a scalar; expected (..., classes)");
   TD_CHECK(is_integer(labels.dtype()), "labels of dtype {} are not class numbers; expected an integer dtype",
            labels.dtype());
-  const Shape expected = without_last(predictions.shape());
+  const Shape expected = without_last(predictions.shape().codes());
   if (labels.rank() == predictions.rank() && labels.shape().codes().back() == 1 &&
-      fits(without_last(labels.shape()), expected))
+      fits(without_last(labels.shape().codes()), expected))
     labels = squeeze(labels, {-1});
-  TD_CHECK(fits(labels.shape(), expected),
+  TD_CHECK(fits(labels.shape().codes(), expected),
            "labels of shape {} do not fit predictions of shape {}; expected {}", labels.shape(),
            predictions.shape(), expected);
   return labels.dtype() == DType::i64 ? labels : cast(labels, DType::i64);
 }
 
 Tensor fitted_to(const char* what, const Tensor& weights, const Tensor& values) {
-  const Shape& shape = values.shape();
+  const Shape& shape = values.shape().codes();
   Tensor fitted = weights;
   if (fitted.rank() == shape.rank() + 1 && fitted.shape().codes().back() == 1) fitted = squeeze(fitted, {-1});
   bool fits = fitted.rank() <= shape.rank();

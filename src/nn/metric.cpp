@@ -34,14 +34,14 @@ Tensor weights_of(const Tensor& weights, const Tensor& mask) {
 Tensor correct_predictions(const Tensor& predictions, const Tensor& targets, Location where) {
   return detail::at_line("accuracy", where, [&] {
     check_defined(predictions, targets);
-    const Shape& p = predictions.shape();
+    const Shape& p = predictions.shape().codes();
     const bool one_column = p.rank() >= 1 && p.back() == 1;
-    if (one_column && fits(without_last(p), targets.shape()))
+    if (one_column && fits(without_last(p), targets.shape().codes()))
       return same_side(squeeze(predictions, {-1}), targets);
-    if (one_column && fits(p, targets.shape())) return squeeze(same_side(predictions, targets), {-1});
-    if (p.rank() >= 2 && fits(p, targets.shape()))
+    if (one_column && fits(p, targets.shape().codes())) return squeeze(same_side(predictions, targets), {-1});
+    if (p.rank() >= 2 && fits(p, targets.shape().codes()))
       return cast(argmax(predictions, -1) == argmax(targets, -1), DType::f32);
-    if (fits(p, targets.shape())) return same_side(predictions, targets);
+    if (fits(p, targets.shape().codes())) return same_side(predictions, targets);
     const Tensor labels = detail::checked_labels(predictions, targets);
     return cast(argmax(predictions, -1) == labels, DType::f32);
   });

@@ -59,11 +59,11 @@ class MeanTensorBody final : public BuiltinBody {
   void update(const Tensor& values, const Tensor&, const Tensor& weights) override {
     if (!total_.defined()) {
       TD_CHECK(values.shape().is_static(), "the shape {} is not wholly known while tracing", values.shape());
-      total_ = state("total", values.shape());
-      count_ = state("count", values.shape());
+      total_ = state("total", values.shape().codes());
+      count_ = state("count", values.shape().codes());
     }
-    TD_CHECK(detail::fits(values.shape(), total_.shape()), "values of shape {} follow values of shape {}",
-             values.shape(), total_.shape());
+    TD_CHECK(detail::fits(values.shape().codes(), total_.shape()),
+             "values of shape {} follow values of shape {}", values.shape(), total_.shape());
     const Tensor v = cast(values, DType::f64), w = full_weights(weights, v);
     total_.assign_add(v * w);
     count_.assign_add(w);

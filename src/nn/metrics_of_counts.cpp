@@ -270,8 +270,8 @@ class ConfusionBody : public BuiltinBody {
       t = t.shape().codes().back() == 1 ? squeeze(t, {-1}) : argmax(t, -1);
     else if (p.rank() == t.rank() + 1 && p.shape().codes().back() == 1)
       p = squeeze(p, {-1});
-    TD_CHECK(detail::fits(p.shape(), t.shape()), "predictions of shape {} do not fit targets of shape {}",
-             predictions.shape(), targets.shape());
+    TD_CHECK(detail::fits(p.shape().codes(), t.shape().codes()),
+             "predictions of shape {} do not fit targets of shape {}", predictions.shape(), targets.shape());
     Tensor w = full_weights(weights, p);
     p = class_labels(cast(p, DType::i64), classes_);
     t = class_labels(cast(t, DType::i64), classes_, ignored_);

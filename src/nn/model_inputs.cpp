@@ -137,8 +137,8 @@ Tensor fit_input(const Value& input, const std::string& path, const Tensor& x) {
   const Spec& spec = spec_of(input);
   const Location where = input.node()->where;  // what is repaired here is the input's
   Tensor y = x;
-  if (!fits(spec.shape, x.shape())) {
-    Shape shape = x.shape();
+  if (!fits(spec.shape, x.shape().codes())) {
+    Shape shape = x.shape().codes();
     if (shape.rank() == spec.shape.rank() + 1 && shape.back() == 1) {
       shape.erase(shape.rank() - 1);
       if (fits(spec.shape, shape)) y = squeeze(Operand(x, where), {-1});
@@ -148,9 +148,10 @@ Tensor fit_input(const Value& input, const std::string& path, const Tensor& x) {
     }
     Shape example = spec.shape;
     if (example.rank() > 0) example.erase(0);
-    TD_CHECK(fits(spec.shape, y.shape()), "{} has shape {} and the model takes {}{}", called(input, path),
-             x.shape(), plain_shape(spec.shape),
-             fits(example, x.shape()) ? "; the batch is missing, which data sets get from .batch(n)" : "");
+    TD_CHECK(
+        fits(spec.shape, y.shape().codes()), "{} has shape {} and the model takes {}{}", called(input, path),
+        x.shape(), plain_shape(spec.shape),
+        fits(example, x.shape().codes()) ? "; the batch is missing, which data sets get from .batch(n)" : "");
   }
   return y.dtype() == spec.dtype ? y : cast(Operand(y, where), spec.dtype);
 }

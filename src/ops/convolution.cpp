@@ -294,8 +294,8 @@ Tensor convolved(const ConvAttributes& a, const Tensor& x, const Tensor& w) {
 
 Tensors Conv::gradient_of(const Gradient& g, const Attributes& a, const Tensor& dy) {
   Tensors result{{}, {}, {}};
-  if (g.needs(0)) result[0] = input_gradient(a, dy, g.x(1), g.x(0).shape());
-  if (g.needs(1)) result[1] = weight_gradient(a, g.x(0), dy, g.x(1).shape());
+  if (g.needs(0)) result[0] = input_gradient(a, dy, g.x(1), g.x(0).shape().codes());
+  if (g.needs(1)) result[1] = weight_gradient(a, g.x(0), dy, g.x(1).shape().codes());
   if (g.needs(2)) result[2] = reduce_sum(dy, bias_axes(dy.rank()));
   result.resize(g.input_count());
   return result;
@@ -303,12 +303,12 @@ Tensors Conv::gradient_of(const Gradient& g, const Attributes& a, const Tensor& 
 Tensors ConvInputGradient::gradient(const Gradient& g, const Attributes& a) {
   Tensors result{{}, {}, {}};
   if (g.needs(0)) result[0] = convolved(a, g.dy(), g.x(1));
-  if (g.needs(1)) result[1] = weight_gradient(a, g.dy(), g.x(0), g.x(1).shape());
+  if (g.needs(1)) result[1] = weight_gradient(a, g.dy(), g.x(0), g.x(1).shape().codes());
   return result;
 }
 Tensors ConvWeightGradient::gradient(const Gradient& g, const Attributes& a) {
   Tensors result{{}, {}, {}};
-  if (g.needs(0)) result[0] = input_gradient(a, g.x(1), g.dy(), g.x(0).shape());
+  if (g.needs(0)) result[0] = input_gradient(a, g.x(1), g.dy(), g.x(0).shape().codes());
   if (g.needs(1)) result[1] = convolved(a, g.x(0), g.dy());
   return result;
 }
@@ -386,7 +386,7 @@ struct ConvTranspose {
     const ConvAttributes b = transposed(a, g.x(0), g.x(1));
     Tensors result{{}, {}, {}};
     if (g.needs(0)) result[0] = convolved(b, dy, g.x(1));
-    if (g.needs(1)) result[1] = weight_gradient(b, dy, g.x(0), g.x(1).shape());
+    if (g.needs(1)) result[1] = weight_gradient(b, dy, g.x(0), g.x(1).shape().codes());
     if (g.needs(2)) result[2] = reduce_sum(dy, bias_axes(dy.rank()));
     result.resize(g.input_count());
     return result;
@@ -411,7 +411,8 @@ ConvAttributes spelled_out(const ConvAttributes& a, const Windows& w) {
 }
 
 Tensors ConvInputGradient::decomposition(std::span<const Tensor> in, const Attributes& a) {
-  const Windows w = windows_between(a, asked_shape(in[2]), in[0].shape(), kernel_sizes(in[1].shape()));
+  const Windows w =
+      windows_between(a, asked_shape(in[2]), in[0].shape().codes(), kernel_sizes(in[1].shape().codes()));
   check_known(w);
   ConvTranspose::Attributes b;
   static_cast<ConvAttributes&>(b) = spelled_out(a, w);
@@ -426,7 +427,7 @@ Tensors ConvInputGradient::decomposition(std::span<const Tensor> in, const Attri
 Tensors ConvWeightGradient::decomposition(std::span<const Tensor> in, const Attributes& a) {
   const Tensor &x = in[0], &dy = in[1];
   const Shape shape = asked_shape(in[2]);
-  const Windows w = windows_between(a, x.shape(), dy.shape(), kernel_sizes(shape));
+  const Windows w = windows_between(a, x.shape().codes(), dy.shape().codes(), kernel_sizes(shape));
   check_known(w);
   ConvAttributes b = spelled_out(a, w);
   std::swap(b.strides, b.dilations);

@@ -21,7 +21,9 @@ struct Constant : NotDifferentiable {
   using Attributes = ConstantAttributes;
   static constexpr std::array<InputDef, 0> inputs{};
   static constexpr uint32_t traits = is_constant;
-  static void infer(InferContext& c, const Attributes& a) { c.output(a.value.dtype(), a.value.shape()); }
+  static void infer(InferContext& c, const Attributes& a) {
+    c.output(a.value.dtype(), a.value.shape().codes());
+  }
   static void run_tensors(const Attributes& a, std::span<const Tensor>, std::span<Tensor> out) {
     out[0] = a.value;
   }

@@ -42,7 +42,7 @@ struct NonZero : NotDifferentiable {
     const auto count = static_cast<int64_t>(found.size());
     out[0] = detail::empty_tensor(DType::i64, {x.rank(), count});
     auto* to = detail::mutable_data<int64_t>(out[0]);
-    const Strides strides = contiguous_strides(x.shape());
+    const Strides strides = contiguous_strides(x.shape().codes());
     for (int d = 0; d < x.rank(); ++d)
       for (int64_t i = 0; i < count; ++i)
         to[d * count + i] = found[static_cast<size_t>(i)] / strides[d] % x.shape().codes()[d];
@@ -112,7 +112,7 @@ struct Unique {
   };
   template <class T>
   static void find(const Tensor& x, int axis, bool sorted, std::span<Tensor> out) {
-    const Shape& shape = x.shape();
+    const Shape& shape = x.shape().codes();
     const int64_t size = shape[axis];
     const Comparison<T> compare{x.data<T>(), product(shape, 0, axis), size,
                                 product(shape, axis + 1, shape.rank())};
@@ -204,7 +204,7 @@ struct Compress {
              "the condition has {} entries, more than the {} to choose from", condition[0], size);
   }
   static void run_tensors(const Attributes& a, std::span<const Tensor> in, std::span<Tensor> out) {
-    check(in[0].shape(), in[1].shape(), a);
+    check(in[0].shape().codes(), in[1].shape().codes(), a);
     const Tensor condition = in[1].contiguous();
     std::vector<int64_t> chosen;
     for (int64_t i = 0; i < condition.size(); ++i)

@@ -138,7 +138,7 @@ Factor without_repeats(Factor f) {
       order.push_back(static_cast<int64_t>(k));
       const Tensor moved = transpose(f.value, order);
       const int last = moved.rank() - 1;
-      Shape flat = moved.shape();
+      Shape flat = moved.shape().codes();
       flat.resize(last);
       flat[last - 1] = -1;
       if (moved.shape().codes().element_count() == 0)

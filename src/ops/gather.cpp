@@ -287,7 +287,7 @@ struct GatherND {
     const int batch = static_cast<int>(a.batch_dims);
     if (batch > 0) {
       // The batch's own coordinates before the given ones.
-      Shape points = indices.shape();
+      Shape points = indices.shape().codes();
       points[points.rank() - 1] = 1;
       std::vector<Tensor> coordinates;
       for (int i = 0; i < batch; ++i) {

@@ -415,14 +415,14 @@ Tensors GridSample::gradient(const Gradient& g, const Attributes& a) {
   b.orders = Dims::filled(g.x().rank() - 2, 0);
   const Tensor dy = g.dy();
   Tensors result{{}, {}};
-  if (g.needs(0)) result[0] = x_gradient(b, dy, g.x(1), g.x(0).shape());
+  if (g.needs(0)) result[0] = x_gradient(b, dy, g.x(1), g.x(0).shape().codes());
   if (g.needs(1)) result[1] = grid_gradient(b, g.x(0), g.x(1), dy);
   return result;
 }
 Tensors GridSampleDerivative::gradient(const Gradient& g, const Attributes& a) {
   const Tensor dy = g.dy();
   Tensors result{{}, {}};
-  if (g.needs(0)) result[0] = x_gradient(a, dy, g.x(1), g.x(0).shape());
+  if (g.needs(0)) result[0] = x_gradient(a, dy, g.x(1), g.x(0).shape().codes());
   if (g.needs(1)) result[1] = grid_gradient(a, g.x(0), g.x(1), dy);
   return result;
 }

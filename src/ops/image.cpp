@@ -261,7 +261,7 @@ struct Im2Col {
   static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
     const Tensor& x = in[0];
     const Shape block = asked_shape(in[1]);
-    const Windows w = column_windows(a, x.shape(), block);
+    const Windows w = column_windows(a, x.shape().codes(), block);
     check_known(w);
     const Tensor padded = pad(x, paddings(w, 1), "constant", nullptr, spatial_axes(x.rank()));
     const Tensor flat =

@@ -72,7 +72,7 @@ IndexPlan sort_out(const Shape& shape, std::span<const Index> indices) {
 
 Tensor take(const Tensor& x, std::span<const Index> indices, Location where) {
   const CallSite site(where);
-  const IndexPlan plan = detail::named("index", where, [&] { return sort_out(x.shape(), indices); });
+  const IndexPlan plan = detail::named("index", where, [&] { return sort_out(x.shape().codes(), indices); });
   Tensor result = x;
   if (!plan.axes.empty()) result = slice(result, plan.starts, plan.ends, plan.axes, plan.steps);
   // From the back, so that the dimensions before keep their numbers.

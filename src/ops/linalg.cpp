@@ -497,7 +497,7 @@ Tensor solve(const Operand& a, const Operand& b) {
   const bool vectors = y.rank() == 1 || (y.rank() + 1 == x.rank() && y.dim(-1).code() == x.dim(-1).code());
   if (vectors) y = unsqueeze(y, {-1});
   if (x.rank() < 2 || y.rank() < 2) return dispatch<Solve>({}, Operand(x), Operand(y));
-  const Shape batch = broadcast_shapes(batch_of(x.shape()), batch_of(y.shape()));
+  const Shape batch = broadcast_shapes(batch_of(x.shape().codes()), batch_of(y.shape().codes()));
   const auto with_batch = [&](const Tensor& t) {
     Shape shape = batch;
     shape.push_back(t.shape().codes()[t.rank() - 2]);

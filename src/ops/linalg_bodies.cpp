@@ -22,7 +22,7 @@ Tensor turned(const Tensor& x) { return swapaxes(x, -1, -2); }
 Tensor row_numbers(int64_t count) { return reshape(arange(count), {count, int64_t{1}}); }
 /// The unit matrix for each matrix of x's batch.
 Tensor units(const Tensor& x, int64_t n) {
-  Shape shape = x.shape();
+  Shape shape = x.shape().codes();
   shape[x.rank() - 2] = shape[x.rank() - 1] = n;
   return expand(eye(n, nullptr, 0, DType::f64), shape);
 }

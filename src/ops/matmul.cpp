@@ -94,7 +94,7 @@ struct MatMul {
     const Tensor ma = a.rank() > 1 ? a : reshape(a, {int64_t{1}, int64_t{-1}});
     const Tensor mb = b.rank() > 1 ? b : reshape(b, {int64_t{-1}, int64_t{1}});
     if (a.rank() == 1 || b.rank() == 1) {
-      Shape shape = dy.shape();
+      Shape shape = dy.shape().codes();
       if (a.rank() == 1) shape.insert(b.rank() == 1 ? shape.rank() : shape.rank() - 1, 1);
       if (b.rank() == 1) shape.push_back(1);
       dy = reshape(dy, shape);

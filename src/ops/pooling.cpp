@@ -225,7 +225,7 @@ struct SumPool {
     pool_sums(k, pool_windows(a, k.inputs[0].shape), Divisor::one);
   }
   static Tensors decomposition(std::span<const Tensor> in, const Attributes& a) {
-    const Windows w = pool_windows(a, in[0].shape());
+    const Windows w = pool_windows(a, in[0].shape().codes());
     check_known(w);
     const Tensor y = conv(single_channels(in[0]), ones_kernel(a, in[0].dtype()), nullptr, as_convolution(w));
     return {reshape(y, concat({shape_of(in[0], 0, 2), shape_of(y, 2)}, 0))};
@@ -269,7 +269,7 @@ struct SumPoolGradient {
   static std::vector<Sample> samples() {
     std::vector<Sample> all;
     for (const auto& [x, a] : window_samples())
-      all.push_back({{dispatch<SumPool>(a, Operand(x)), sizes(x.shape())}, boxed(a)});
+      all.push_back({{dispatch<SumPool>(a, Operand(x)), sizes(x.shape().codes())}, boxed(a)});
     return all;
   }
 };
@@ -344,7 +344,8 @@ struct AveragePoolGradient {
     std::vector<Sample> all;
     for (const auto& [x, a] : window_samples())
       for (const bool include : {false, true})
-        all.push_back({{dispatch<SumPool>(a, Operand(x)), sizes(x.shape())}, AveragePool::box(a, include)});
+        all.push_back(
+            {{dispatch<SumPool>(a, Operand(x)), sizes(x.shape().codes())}, AveragePool::box(a, include)});
     return all;
   }
 };

@@ -66,7 +66,7 @@ Tensor spread(const Gradient& g, const ReduceAttributes& a, const Tensor& gradie
   InferContext c(*find_op("ReduceSum"), arguments, mode ? const_cast<Mode*>(mode)->known_values() : nullptr);
   Dims reduced;
   TD_CHECK(reduced_axes(c, a, reduced), "the axes must be known while tracing a gradient");
-  Shape shape = g.x().shape();
+  Shape shape = g.x().shape().codes();
   for (int64_t axis : reduced) shape[static_cast<int>(axis)] = 1;
   return reshape(gradient, shape);
 }

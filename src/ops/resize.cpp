@@ -330,7 +330,8 @@ struct ResizeGradient {
     };
     const auto view = [&](size_t i) {
       TD_ASSERT(in[i].is_contiguous());
-      return View{in[i].impl()->data, in[i].dtype(), in[i].shape(), contiguous_strides(in[i].shape())};
+      return View{in[i].impl()->data, in[i].dtype(), in[i].shape().codes(),
+                  contiguous_strides(in[i].shape().codes())};
     };
     Request request;
     request.has_region = given(2);

@@ -76,7 +76,7 @@ struct NonMaxSuppression : NotDifferentiable {
   }
   static void run_tensors(const Attributes& a, std::span<const Tensor> in, std::span<Tensor> out) {
     const Tensor boxes = in[0].contiguous(), scores = in[1].contiguous();
-    check_shapes(boxes.shape(), scores.shape());
+    check_shapes(boxes.shape().codes(), scores.shape().codes());
     const auto given = [&](size_t i) { return i < in.size() && in[i].defined() && in[i].size() > 0; };
     const int64_t most = given(2) ? in[2].contiguous().data<int64_t>()[0] : 0;
     const float threshold = given(3) ? in[3].contiguous().data<float>()[0] : 0;

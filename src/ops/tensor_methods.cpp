@@ -34,7 +34,7 @@ const OpDef& contiguous_op() { return op_def<Contiguous>; }
 
 Tensor Tensor::contiguous(Location) const {
   if (is_contiguous() || is_symbolic()) return *this;
-  Tensor copy = detail::empty_tensor(dtype(), shape());
+  Tensor copy = detail::empty_tensor(dtype(), shape().codes());
   copy_elements({impl_->data, impl_->dtype, impl_->shape, impl_->strides}, copy.impl()->data);
   return copy;
 }
@@ -51,7 +51,7 @@ Tensor Tensor::to(Device device, Location where) const {
 
 Dim Tensor::dim(int i, Location where) const {
   const int axis = detail::named("dim", where, [&] { return InferContext::normalize_axis(i, rank()); });
-  return {shape().codes()[axis], where};
+  return {impl_->shape[axis], where};
 }
 
 Dim::operator int64_t() const {
@@ -64,13 +64,22 @@ std::ostream& operator<<(std::ostream& out, const Dim& dim) {
   return dim.is_symbolic() ? out << '?' : out << dim.code();
 }
 
-std::vector<int64_t> ShapeView::to_vector(Location where) const {
-  std::vector<int64_t> sizes;
-  for (int64_t code : *codes_) sizes.push_back(Dim(code, where));
+TensorShape::operator Shape() const {
+  Shape sizes;
+  for (int64_t size : *this) sizes.push_back(size);
   return sizes;
 }
 
-int64_t ShapeView::element_count(Location where) const { return Shape(to_vector(where)).element_count(); }
+std::vector<int64_t> TensorShape::to_vector(Location where) const {
+  std::vector<int64_t> sizes;
+  for (int64_t code : codes_) sizes.push_back(Dim(code, where));
+  return sizes;
+}
+
+int64_t TensorShape::element_count(Location where) const { return Shape(to_vector(where)).element_count(); }
+
+std::string to_string(const TensorShape& shape) { return to_string(shape.codes()); }
+std::ostream& operator<<(std::ostream& out, const TensorShape& shape) { return out << shape.codes(); }
 
 void Operand::list_too_long() {
   fail("a list of more than {} integers was given; pass a tensor instead", max_list);

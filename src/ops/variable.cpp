@@ -31,7 +31,7 @@ struct ReadVariable {
       if (mode && mode->is_tracing()) {
         for (int64_t& d : shape) d = d < 0 ? c.fresh_symbol() : d;
       } else if (const Tensor value = a.variable->load(); value.defined()) {
-        shape = value.shape();
+        shape = value.shape().codes();
       }
     }
     c.output(a.variable->spec.dtype, shape);
@@ -200,7 +200,7 @@ void scatter(VariableImpl& v, const char* op, const Operand& indices, const Oper
              "indices have dtype {}; integers are needed", rows.dtype());
     Tensor changes = to_tensor(updates, v.spec.dtype);
     if (changes.rank() == 0) {
-      Shape shape = rows.shape();
+      Shape shape = rows.shape().codes();
       for (int i = 1; i < value.rank(); ++i) shape.push_back(value.shape().codes()[i]);
       changes = expand(changes, shape);
     }

@@ -144,7 +144,7 @@ void Writer::image(std::string_view tag, const Tensor& images, int64_t step, Ima
     TD_CHECK(images.dtype() == DType::u8 || is_floating(images.dtype()),
              "images of dtype {} were given; expected uint8, or floating between 0 and 1", images.dtype());
     const Tensor batch = as_pixels(images.rank() == 3 ? unsqueeze(images, {0}) : images);
-    const Shape& shape = batch.shape();
+    const Shape& shape = batch.shape().codes();
     const int64_t height = shape[1], width = shape[2], channels = shape[3];
     TD_CHECK(channels >= 1 && channels <= 4 && height > 0 && width > 0,
              "images of shape {} were given; expected some pixels of 1 to 4 channels", images.shape());

@@ -33,7 +33,7 @@ struct Key {
   size_t hash_of_elements() const {
     const auto* p = static_cast<const std::byte*>(constant.impl()->data);
     const size_t size = static_cast<size_t>(constant.size()) * size_of(constant.dtype());
-    size_t h = detail::mix(detail::hash_of(constant.shape()), static_cast<size_t>(constant.dtype()));
+    size_t h = detail::mix(detail::hash_of(constant.shape().codes()), static_cast<size_t>(constant.dtype()));
     const size_t step = std::max<size_t>(size / 64, 1);
     for (size_t i = 0; i < size; i += step) h = detail::mix(h, static_cast<size_t>(p[i]));
     return h;

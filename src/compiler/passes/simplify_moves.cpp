@@ -42,7 +42,7 @@ class Sizes {
     std::vector<int64_t> values = known.value.to_vector<int64_t>();
     for (int64_t& v : values)
       if (is_symbol(v)) v = size_of_symbol(v);
-    return from_vector(std::move(values), known.value.shape());
+    return from_vector(std::move(values), known.value.shape().codes());
   }
 
  private:

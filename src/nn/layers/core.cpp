@@ -18,7 +18,7 @@ class DenseBody final : public LayerBody {
   }
 
   Tensor call(ModuleState& state, const Tensor& x) override {
-    const Shape& shape = x.shape();
+    const Shape& shape = x.shape().codes();
     TD_CHECK(shape.rank() >= 2, "the input has shape {}; expected at least 2 dimensions, the first the batch",
              shape);
     const Weights& w = weights_.get([&] { return build(state, x); });
@@ -108,7 +108,7 @@ class FlattenBody final : public LayerBody {
   Tensor call(ModuleState&, const Tensor& input) override {
     TD_CHECK(input.rank() >= 1, "the input is a scalar; expected at least 1 dimension, the batch");
     const Tensor x = channels_last_ || input.rank() < 3 ? input : detail::channels_to_back(input);
-    const Shape& shape = x.shape();
+    const Shape& shape = x.shape().codes();
     int64_t rest = 1;
     for (int i = 1; i < shape.rank(); ++i) rest = shape[i] < 0 || rest < 0 ? -1 : rest * shape[i];
     // An unknown batch is left for the operation to find, which costs the graph nothing.

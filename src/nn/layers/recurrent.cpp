@@ -103,7 +103,7 @@ class RecurrentBody final : public LayerBody {
   }
   /// Parameters are made before a loop is traced.
   bool describe(const Tensor& elements) {
-    Shape example = elements.shape();
+    Shape example = elements.shape().codes();
     example.erase(0);
     example.erase(0);
     std::vector<Value> inputs{Input(example, {.dtype = elements.dtype()})};
