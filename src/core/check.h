@@ -38,21 +38,18 @@ template <class... Args>
 
 }  // namespace tandem
 
+// Defined in formatting.cpp: as templates they would be compiled in every file.
 template <>
-struct fmt::formatter<tandem::Dims> : fmt::formatter<std::string> {
-  auto format(const tandem::Dims& d, format_context& c) const {
-    return fmt::formatter<std::string>::format(tandem::to_string(d), c);
-  }
+struct fmt::formatter<tandem::Dims> : fmt::formatter<std::string_view> {
+  format_context::iterator format(const tandem::Dims& dims, format_context& context) const;
 };
 template <>
 struct fmt::formatter<tandem::TensorShape> : fmt::formatter<tandem::Dims> {
-  auto format(const tandem::TensorShape& s, format_context& c) const {
-    return fmt::formatter<tandem::Dims>::format(s.codes(), c);
+  format_context::iterator format(const tandem::TensorShape& shape, format_context& context) const {
+    return fmt::formatter<tandem::Dims>::format(shape.codes(), context);
   }
 };
 template <>
 struct fmt::formatter<tandem::DType> : fmt::formatter<std::string_view> {
-  auto format(tandem::DType d, format_context& c) const {
-    return fmt::formatter<std::string_view>::format(tandem::name_of(d), c);
-  }
+  format_context::iterator format(tandem::DType dtype, format_context& context) const;
 };
