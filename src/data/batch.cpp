@@ -56,7 +56,8 @@ Tensor stack_padded(const std::vector<Tensor>& leaves, double value, const Shape
     const Tensor dense = leaf.contiguous();
     const auto* from = static_cast<const std::byte*>(dense.impl()->data);
     // Runs along the last dimension; `at` counts through the others.
-    const int64_t run = sizes.rank() == 0 ? 1 : leaf.shape().codes().back();
+    const Shape own = leaf.shape().codes();
+    const int64_t run = own.empty() ? 1 : own.back();
     const int64_t runs = run == 0 ? 0 : leaf.size() / run;
     Dims at = Dims::filled(std::max(sizes.rank() - 1, 0), 0);
     for (int64_t r = 0; r < runs; ++r) {
@@ -64,7 +65,7 @@ Tensor stack_padded(const std::vector<Tensor>& leaves, double value, const Shape
       for (int d = 0; d < at.rank(); ++d) offset = (offset + at[d]) * sizes[d + 1];
       std::memcpy(to + static_cast<size_t>(offset) * element, from, static_cast<size_t>(run) * element);
       from += static_cast<size_t>(run) * element;
-      for (int d = at.rank() - 1; d >= 0 && ++at[d] == leaf.shape().codes()[d]; --d) at[d] = 0;
+      for (int d = at.rank() - 1; d >= 0 && ++at[d] == own[d]; --d) at[d] = 0;
     }
     to += static_cast<size_t>(count) * element;
   }

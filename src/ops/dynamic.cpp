@@ -42,10 +42,11 @@ struct NonZero : NotDifferentiable {
     const auto count = static_cast<int64_t>(found.size());
     out[0] = detail::empty_tensor(DType::i64, {x.rank(), count});
     auto* to = detail::mutable_data<int64_t>(out[0]);
-    const Strides strides = contiguous_strides(x.shape().codes());
+    const Shape sizes = x.shape().codes();
+    const Strides strides = contiguous_strides(sizes);
     for (int d = 0; d < x.rank(); ++d)
       for (int64_t i = 0; i < count; ++i)
-        to[d * count + i] = found[static_cast<size_t>(i)] / strides[d] % x.shape().codes()[d];
+        to[d * count + i] = found[static_cast<size_t>(i)] / strides[d] % sizes[d];
   }
   static std::vector<Sample> samples() {
     return {{{Tensor({{0.f, 2.f, -0.f}, {NAN, 0.f, 1.f}})}, {}},

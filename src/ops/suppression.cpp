@@ -82,8 +82,8 @@ struct NonMaxSuppression : NotDifferentiable {
     const float threshold = given(3) ? in[3].contiguous().data<float>()[0] : 0;
     const float least = given(4) ? in[4].contiguous().data<float>()[0] : -INFINITY;
     TD_CHECK(threshold >= 0 && threshold <= 1, "iou_threshold is {}; expected 0 to 1", threshold);
-    const int64_t batch = scores.shape().codes()[0], classes = scores.shape().codes()[1],
-                  count = scores.shape().codes()[2];
+    const Shape sizes = scores.shape().codes();
+    const int64_t batch = sizes[0], classes = sizes[1], count = sizes[2];
     std::vector<int64_t> kept;
     std::vector<int64_t> order;
     std::vector<Box> chosen;
