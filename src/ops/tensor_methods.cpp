@@ -64,18 +64,13 @@ std::ostream& operator<<(std::ostream& out, const Dim& dim) {
   return dim.is_symbolic() ? out << '?' : out << dim.code();
 }
 
-TensorShape::operator Shape() const {
-  Shape sizes;
-  for (int64_t size : *this) sizes.push_back(size);
-  return sizes;
-}
-
 std::vector<int64_t> TensorShape::to_vector(Location where) const {
   std::vector<int64_t> sizes;
   for (int64_t code : codes_) sizes.push_back(Dim(code, where));
   return sizes;
 }
 
+TensorShape::operator Shape() const { return to_vector(where_); }
 int64_t TensorShape::element_count(Location where) const { return Shape(to_vector(where)).element_count(); }
 
 std::string to_string(const TensorShape& shape) { return to_string(shape.codes()); }
