@@ -11,12 +11,12 @@
 namespace bench = tandem::bench;
 
 int main(int argc, char** argv) try {
-  bench::Harness harness(argc, argv, "Measures Tandem against libtorch and oneDNN, on one thread.");
-  tandem::runtime::set_thread_count(1);
-  const bench::Peer* torch = bench::find_peer("torch");
+  bench::Harness harness(argc, argv, "Measures Tandem against libtorch and oneDNN.");
+  tandem::runtime::set_thread_count(harness.threads());
+  const bench::Peer* torch = bench::find_peer("torch", harness.threads());
   fmt::print("{}\n\n",
              torch != nullptr ? torch->description : "No libtorch: `./run bench --peers` installs it.");
-  bench::use_one_thread_in_onednn();
+  bench::use_threads_in_onednn(harness.threads());
   bench::small_rows(harness, torch);
   bench::control_rows(harness);
   bench::network_rows(harness, torch);

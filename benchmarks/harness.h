@@ -23,13 +23,16 @@ struct Row {
   double peer_ns = 0, ratio = 0, ratio_low = 0, ratio_high = 0;
 };
 
-/// Reads the command line (--json FILE, --filter NAME), measures, prints as it goes, writes the file.
+/// Reads the command line (--json FILE, --filter NAME, --threads N), measures, prints as it goes, writes the
+/// file.
 class Harness {
  public:
   static constexpr int usual_pairs = 101;
 
   Harness(int argc, char** argv, std::string_view description);
 
+  /// Threads that both sides may use; one, unless the command line says otherwise.
+  int threads() const { return threads_; }
   /// True when the command line asks for this row. Rows not asked for need not be prepared.
   bool wants(std::string_view name) const;
   /// Measures both and adds a row; returns it. Fewer pairs for work that takes long.
@@ -42,6 +45,9 @@ class Harness {
   int finish();
 
  private:
+  double nanoseconds_each(Work work, int64_t times) const;
+
+  int threads_ = 1;
   std::string filter_, json_file_;
   std::vector<Row> rows_;
 };

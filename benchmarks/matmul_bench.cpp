@@ -16,7 +16,7 @@ namespace runtime = tandem::runtime;
 int main(int argc, char** argv) {
   bench::Harness harness(argc, argv, "Our matrix products against oneDNN's, f32, M x K x N.");
   runtime::set_thread_count(1);
-  bench::use_one_thread_in_onednn();
+  bench::use_threads_in_onednn(1);
 
   struct Case {
     int64_t m, k, n;

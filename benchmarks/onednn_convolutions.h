@@ -1,5 +1,5 @@
 #pragma once
-// oneDNN's own convolution: the yardstick for ours. Made once, run many times, on one thread.
+// oneDNN's own convolution: the yardstick for ours. Made once, run many times.
 
 #include <cstdint>
 #include <memory>

@@ -35,6 +35,6 @@ OneDnnProduct::~OneDnnProduct() = default;
 
 void OneDnnProduct::run() { parts_->product.execute(parts_->stream, parts_->arguments); }
 
-void use_one_thread_in_onednn() { omp_set_num_threads(1); }
+void use_threads_in_onednn(int count) { omp_set_num_threads(count); }
 
 }  // namespace tandem::bench

@@ -1,5 +1,5 @@
 #pragma once
-// oneDNN's own matrix product: the yardstick for ours. Made once, run many times, on one thread.
+// oneDNN's own matrix product: the yardstick for ours. Made once, run many times.
 
 #include <cstdint>
 #include <memory>
@@ -19,7 +19,7 @@ class OneDnnProduct {
   std::unique_ptr<Parts> parts_;
 };
 
-/// Tells oneDNN, on this thread, to use no other.
-void use_one_thread_in_onednn();
+/// Tells oneDNN, called by this thread, how many threads it may use, the caller included.
+void use_threads_in_onednn(int count);
 
 }  // namespace tandem::bench

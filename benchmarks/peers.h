@@ -36,7 +36,8 @@ struct TrainingData {
   float* losses;                ///< the peer's loss before each step of the latest epoch goes here
 };
 
-/// What a peer's shared object exports as `tandem_bench_peer`. The work stays valid until the process ends.
+/// What a peer's shared object exports as `tandem_bench_peer`, a GetPeer. The work stays valid until the
+/// process ends.
 struct Peer {
   const char* description;  ///< name, version and what else matters, such as its BLAS
   PeerWork (*add)(const float* a, const float* b, int64_t count);
@@ -49,9 +50,10 @@ struct Peer {
   PeerWork (*training)(const TrainingData& data);
 };
 
-using GetPeer = const Peer* (*)();
+using GetPeer = const Peer* (*)(int threads);
 
-/// The peer of this name, "torch", from beside this program; null when it was not built or does not load.
-const Peer* find_peer(const char* name);
+/// The peer of this name, "torch", from beside this program, told how many threads to use; null when it was
+/// not built or does not load.
+const Peer* find_peer(const char* name, int threads);
 
 }  // namespace tandem::bench

@@ -1,4 +1,4 @@
-// libtorch on one thread, used as its documentation shows.
+// libtorch, used as its documentation shows.
 
 #include <dlfcn.h>
 #include <torch/torch.h>
@@ -126,8 +126,8 @@ struct Training {
 };
 
 /// OpenBLAS has threads of its own, which libtorch's setting does not reach.
-std::string describe_and_use_one_thread() {
-  at::set_num_threads(1);
+std::string describe_and_use_threads(int count) {
+  at::set_num_threads(count);
   const auto openblas_config =
       reinterpret_cast<const char* (*)()>(dlsym(RTLD_DEFAULT, "openblas_get_config"));
   const auto openblas_threads =
@@ -136,7 +136,7 @@ std::string describe_and_use_one_thread() {
   if (openblas_config == nullptr || openblas_threads == nullptr)
     return name +
            " WITHOUT OpenBLAS: its matrix products are slow, so the comparison of networks means nothing";
-  openblas_threads(1);
+  openblas_threads(count);
   return name + " with " + openblas_config();
 }
 
@@ -144,9 +144,9 @@ std::string describe_and_use_one_thread() {
 
 }  // namespace tandem::bench
 
-extern "C" __attribute__((visibility("default"))) const tandem::bench::Peer* tandem_bench_peer() {
+extern "C" __attribute__((visibility("default"))) const tandem::bench::Peer* tandem_bench_peer(int threads) {
   using namespace tandem::bench;
-  static const std::string description = describe_and_use_one_thread();
+  static const std::string description = describe_and_use_threads(threads);
   static const Peer peer = {
       description.c_str(),
       [](const float* a, const float* b, int64_t count) {

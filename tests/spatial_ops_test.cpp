@@ -1,6 +1,9 @@
 // Convolutions and pooling: numbers worked out by hand, and what mistakes are answered with.
 
+#include <dlfcn.h>
+
 #include <cstring>
+#include <thread>
 
 #include "runtime/parallel.h"
 #include "tandem/tandem.h"
@@ -81,13 +84,14 @@ TEST(Convolution, LargeOnesAgreeWithDoublePrecision) {
   }
 }
 
+std::vector<uint32_t> bits(const Tensor& t) {
+  const Numbers values = t.to_vector<float>();
+  std::vector<uint32_t> result(values.size());
+  std::memcpy(result.data(), values.data(), values.size() * sizeof(float));
+  return result;
+}
+
 TEST(Convolution, NeitherThreadsNorGraphsChangeABit) {
-  const auto bits = [](const Tensor& t) {
-    const Numbers values = t.to_vector<float>();
-    std::vector<uint32_t> result(values.size());
-    std::memcpy(result.data(), values.data(), values.size() * sizeof(float));
-    return result;
-  };
   const int threads = td::runtime::thread_count();
   for (const Large& c : large_ones) {
     const std::vector<Tensor> expected = all_three(c, td::float32);
@@ -102,6 +106,28 @@ TEST(Convolution, NeitherThreadsNorGraphsChangeABit) {
     }
   }
   td::runtime::set_thread_count(threads);
+}
+
+// oneDNN takes its threads from OpenMP, whose setting is the user's and may be anything.
+TEST(Convolution, LeavesTheThreadsOfOpenMpAlone) {
+  void* openmp = dlopen("libgomp.so.1", RTLD_NOW);
+  if (openmp == nullptr) GTEST_SKIP() << "no OpenMP library: " << dlerror();
+  const auto set_threads = reinterpret_cast<void (*)(int)>(dlsym(openmp, "omp_set_num_threads"));
+  const auto get_threads = reinterpret_cast<int (*)()>(dlsym(openmp, "omp_get_max_threads"));
+  std::vector<std::vector<Tensor>> results;
+  const auto use = [&](int count) {
+    // Of a thread of its own, because each keeps what it has planned.
+    std::thread([&] {
+      set_threads(count);
+      for (const Large& c : large_ones) results.push_back(all_three(c, td::float32));
+      EXPECT_EQ(get_threads(), count);
+    }).join();
+  };
+  use(1);
+  use(3);
+  for (size_t i = 0; i < results.size() / 2; ++i)
+    for (size_t k = 0; k < results[i].size(); ++k)
+      EXPECT_EQ(bits(results[i][k]), bits(results[results.size() / 2 + i][k])) << i << ", result " << k;
 }
 
 TEST(Convolution, NamesWhatDoesNotFit) {

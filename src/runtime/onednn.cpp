@@ -23,6 +23,7 @@ namespace {
 struct Library {
   void* handle = nullptr;
   dnnl_engine_t engine = nullptr;
+  int (*omp_get_max_threads)() = nullptr;
   void (*omp_set_num_threads)(int) = nullptr;
 
 #define TANDEM_ONEDNN_FUNCTIONS(X)                    \
@@ -64,6 +65,7 @@ struct Library {
 #define TANDEM_FIND(name) find(name, #name);
     TANDEM_ONEDNN_FUNCTIONS(TANDEM_FIND)
 #undef TANDEM_FIND
+    find(omp_get_max_threads, "omp_get_max_threads");
     find(omp_set_num_threads, "omp_set_num_threads");
     if (!complete || dnnl_engine_create(&engine, dnnl_cpu, 0) != dnnl_success) engine = nullptr;
   }
@@ -95,10 +97,26 @@ using Stream = std::unique_ptr<dnnl_stream, Deleter<dnnl_stream, &Library::dnnl_
 using Attributes =
     std::unique_ptr<dnnl_primitive_attr, Deleter<dnnl_primitive_attr, &Library::dnnl_primitive_attr_destroy>>;
 
-/// This thread's stream. Its creation keeps oneDNN to this one thread.
+/// Keeps oneDNN to the calling thread. The setting is OpenMP's, which the user may have use for: it is put
+/// back.
+class OneThread {
+ public:
+  OneThread() : before_(library().omp_get_max_threads()) {
+    if (before_ != 1) library().omp_set_num_threads(1);
+  }
+  ~OneThread() {
+    if (before_ != 1) library().omp_set_num_threads(before_);
+  }
+  OneThread(const OneThread&) = delete;
+  OneThread& operator=(const OneThread&) = delete;
+
+ private:
+  const int before_;
+};
+
+/// This thread's stream.
 dnnl_stream_t stream() {
   static thread_local const Stream own = [] {
-    library().omp_set_num_threads(1);
     dnnl_stream_t created = nullptr;
     expect_success(library().dnnl_stream_create(&created, library().engine, dnnl_stream_default_flags),
                    "dnnl_stream_create");
@@ -119,6 +137,12 @@ Primitive primitive_of(const PrimitiveDesc& desc) {
   dnnl_primitive_t created = nullptr;
   expect_success(library().dnnl_primitive_create(&created, desc.get()), "dnnl_primitive_create");
   return Primitive(created);
+}
+
+void execute(const Primitive& primitive, int count, const dnnl_exec_arg_t* arguments) {
+  const OneThread one_thread;
+  expect_success(library().dnnl_primitive_execute(primitive.get(), stream(), count, arguments),
+                 "dnnl_primitive_execute");
 }
 
 /// Our scratch memory for so many bytes, from the tensors' free lists.
@@ -271,8 +295,7 @@ class Plan {
       set(bias_, const_cast<float*>(bias));
       arguments[count++] = {DNNL_ARG_BIAS, bias_.get()};
     }
-    expect_success(l.dnnl_primitive_execute(primitive_.get(), stream(), count, arguments),
-                   "dnnl_primitive_execute");
+    execute(primitive_, count, arguments);
   }
 
  private:
@@ -283,8 +306,7 @@ class Plan {
     expect_success(l.dnnl_memory_set_data_handle(source.get(), from), "dnnl_memory_set_data_handle");
     expect_success(l.dnnl_memory_set_data_handle(target.get(), to), "dnnl_memory_set_data_handle");
     const dnnl_exec_arg_t arguments[2] = {{DNNL_ARG_FROM, source.get()}, {DNNL_ARG_TO, target.get()}};
-    expect_success(l.dnnl_primitive_execute(side.reorder.get(), stream(), 2, arguments),
-                   "dnnl_primitive_execute");
+    execute(side.reorder, 2, arguments);
   }
 
   bool supported_ = false;
@@ -324,7 +346,7 @@ bool Plan::build(const Key& key) {
   const Library& l = library();
   const Convolution& c = key.convolution;
   const Windows& w = c.windows;
-  stream();  // before anything asks how many threads there are
+  const OneThread one_thread;  // what it chooses depends on how many there are
   const int rank = w.rank, first = max_spatial - rank;
   dnnl_dims_t x = {c.batch, c.groups * c.in_channels}, y = {c.batch, c.groups * c.out_channels};
   dnnl_dims_t weights, strides, dilations, before, after;
