@@ -19,7 +19,7 @@ namespace {
 Tensor read_array(std::span<const std::byte> bytes) {
   NpyHeader header = parse_npy_header(bytes);
   if (header.columns_first) std::reverse(header.shape.begin(), header.shape.end());
-  Tensor tensor = detail::empty_tensor(header.dtype, header.shape);
+  Tensor tensor = tandem::detail::empty_tensor(header.dtype, header.shape);
   auto* elements = static_cast<std::byte*>(tensor.impl()->data);
   const size_t count = header.element_bytes(), size = size_of(header.dtype);
   if (count > 0) std::memcpy(elements, bytes.data() + header.size, count);

@@ -23,14 +23,14 @@ Tensor glu(const Tensor& x) {
   return halves[0] * sigmoid(halves[1]);
 }
 
-struct Row {
+struct NamedActivation {
   std::string_view name;
   Tensor (*function)(const Tensor& x);
   bool elementwise = true;
 };
 
 // Constants are Keras's.
-constexpr Row rows[] = {
+constexpr NamedActivation known_activations[] = {
     {"linear", [](const Tensor& x) { return x; }},
     {"relu", [](const Tensor& x) { return relu(x); }},
     {"relu6", [](const Tensor& x) { return clip(x, 0, 6); }},
@@ -67,7 +67,7 @@ constexpr Row rows[] = {
 }  // namespace
 
 ActivationFunction::ActivationFunction(const std::string& name, Location where) {
-  const Row& row = detail::find_named(rows, "activation", name, where);
+  const NamedActivation& row = detail::find_named(known_activations, "activation", name, where);
   function_ = row.function;
   elementwise_ = row.elementwise;
 }

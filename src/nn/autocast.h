@@ -6,7 +6,7 @@
 namespace tandem::nn::detail {
 
 /// Converts what is read of trainable floating variables.
-class AutocastMode final : public Mode {
+class AutocastMode final : public tandem::Mode {
  public:
   void apply(const OpDef& op, const void* attributes, Operands operands, Location where,
              Tensors& outputs) override;

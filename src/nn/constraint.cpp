@@ -8,12 +8,7 @@ namespace tandem::nn {
 
 namespace {
 
-struct Row {
-  std::string_view name;
-  Constraint (*make)();
-};
-
-constexpr Row rows[] = {
+constexpr detail::NamedMaker<Constraint> known_constraints[] = {
     {"max_norm", [] { return Constraint(constraints::MaxNorm()); }},
     {"non_neg", [] { return Constraint(constraints::NonNeg()); }},
     {"unit_norm", [] { return Constraint(constraints::UnitNorm()); }},
@@ -30,7 +25,7 @@ Tensor norms_of(const Tensor& x, const std::vector<int64_t>& axes) {
 }  // namespace
 
 Constraint::Constraint(const std::string& name, Location where)
-    : Constraint(detail::find_named(rows, "constraint", name, where).make()) {}
+    : Constraint(detail::find_named(known_constraints, "constraint", name, where).make()) {}
 
 Tensor Constraint::operator()(const Tensor& value) const {
   TD_CHECK(defined(), "there is no constraint");

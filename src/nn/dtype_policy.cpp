@@ -10,11 +10,11 @@ namespace tandem::nn {
 
 namespace {
 
-struct Row {
+struct NamedPolicy {
   std::string_view name;
   DType compute, variable;
 };
-constexpr Row policies[] = {
+constexpr NamedPolicy policies[] = {
     {"float32", DType::f32, DType::f32},       {"float64", DType::f64, DType::f64},
     {"float16", DType::f16, DType::f16},       {"bfloat16", DType::bf16, DType::bf16},
     {"mixed_float16", DType::f16, DType::f32}, {"mixed_bfloat16", DType::bf16, DType::f32},
@@ -25,13 +25,13 @@ std::atomic<uint16_t> global_policy{0};
 }  // namespace
 
 DTypePolicy::DTypePolicy(const std::string& name, Location where) {
-  const Row& row = detail::find_named(policies, "dtype_policy", name, where);
+  const NamedPolicy& row = detail::find_named(policies, "dtype_policy", name, where);
   compute_ = row.compute;
   variable_ = row.variable;
 }
 
 std::string DTypePolicy::name() const {
-  for (const Row& row : policies)
+  for (const NamedPolicy& row : policies)
     if (row.compute == compute_ && row.variable == variable_) return std::string(row.name);
   return {};
 }

@@ -101,40 +101,33 @@ void check_deviation(const char* name, double stddev, Location where) {
                   [&] { TD_CHECK(stddev >= 0, "the deviation is {}; expected 0 or more", stddev); });
 }
 
-struct Row {
-  std::string_view name;
-  Initializer (*make)();
-};
-
 template <class I>
-Initializer make() {
-  return I();
-}
+constexpr auto make_initializer = detail::make_default<Initializer, I>;
 
-constexpr Row rows[] = {
-    {"zeros", make<initializers::Zeros>},
-    {"ones", make<initializers::Ones>},
-    {"constant", make<initializers::Constant>},
-    {"random_uniform", make<initializers::RandomUniform>},
-    {"uniform", make<initializers::RandomUniform>},
-    {"random_normal", make<initializers::RandomNormal>},
-    {"normal", make<initializers::RandomNormal>},
-    {"truncated_normal", make<initializers::TruncatedNormal>},
-    {"variance_scaling", make<initializers::VarianceScaling>},
-    {"glorot_uniform", make<initializers::GlorotUniform>},
-    {"glorot_normal", make<initializers::GlorotNormal>},
-    {"he_uniform", make<initializers::HeUniform>},
-    {"he_normal", make<initializers::HeNormal>},
-    {"lecun_uniform", make<initializers::LecunUniform>},
-    {"lecun_normal", make<initializers::LecunNormal>},
-    {"orthogonal", make<initializers::Orthogonal>},
-    {"identity", make<initializers::Identity>},
+constexpr detail::NamedMaker<Initializer> known_initializers[] = {
+    {"zeros", make_initializer<initializers::Zeros>},
+    {"ones", make_initializer<initializers::Ones>},
+    {"constant", make_initializer<initializers::Constant>},
+    {"random_uniform", make_initializer<initializers::RandomUniform>},
+    {"uniform", make_initializer<initializers::RandomUniform>},
+    {"random_normal", make_initializer<initializers::RandomNormal>},
+    {"normal", make_initializer<initializers::RandomNormal>},
+    {"truncated_normal", make_initializer<initializers::TruncatedNormal>},
+    {"variance_scaling", make_initializer<initializers::VarianceScaling>},
+    {"glorot_uniform", make_initializer<initializers::GlorotUniform>},
+    {"glorot_normal", make_initializer<initializers::GlorotNormal>},
+    {"he_uniform", make_initializer<initializers::HeUniform>},
+    {"he_normal", make_initializer<initializers::HeNormal>},
+    {"lecun_uniform", make_initializer<initializers::LecunUniform>},
+    {"lecun_normal", make_initializer<initializers::LecunNormal>},
+    {"orthogonal", make_initializer<initializers::Orthogonal>},
+    {"identity", make_initializer<initializers::Identity>},
 };
 
 }  // namespace
 
 Initializer::Initializer(const std::string& name, Location where)
-    : Initializer(detail::find_named(rows, "initializer", name, where).make()) {}
+    : Initializer(detail::find_named(known_initializers, "initializer", name, where).make()) {}
 
 Tensor Initializer::operator()(const Shape& shape, DType dtype) const {
   const ModeScope eager(nullptr);

@@ -365,14 +365,7 @@ Tensor crossentropy(const Tensor& p, const Tensor& t, Location where) {
                          : categorical_crossentropy(p, t, false, 0, -1, where);
 }
 
-struct Row {
-  std::string_view name;        ///< of the function
-  std::string_view class_name;  ///< of the class, which is a name too
-  std::string_view short_name;
-  LossFunction function;
-};
-
-constexpr Row losses[] = {
+constexpr KerasName<LossFunction> losses[] = {
     {"sparse_categorical_crossentropy", "SparseCategoricalCrossentropy", "",
      [](const Tensor& p, const Tensor& t, Location w) {
        return sparse_categorical_crossentropy(p, t, false, {}, -1, w);
@@ -415,23 +408,11 @@ constexpr Row losses[] = {
 }  // namespace
 
 LossFunction find_loss(std::string_view name) {
-  // Keras knows the short ones in capitals too.
-  std::string low(name);
-  for (char& c : low) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  for (const Row& row : losses)
-    if (!name.empty() && (row.name == name || row.class_name == name || row.short_name == low))
-      return row.function;
-  return nullptr;
+  const LossFunction* found = find_keras_name(losses, name);
+  return found != nullptr ? *found : nullptr;
 }
 
-std::string loss_names() {
-  std::string names;
-  for (const Row& row : losses) {
-    names += (names.empty() ? "" : ", ") + std::string(row.name);
-    if (!row.short_name.empty()) names += fmt::format(" ({})", row.short_name);
-  }
-  return names;
-}
+std::string loss_names() { return keras_names(losses); }
 
 }  // namespace detail
 

@@ -241,12 +241,7 @@ namespace detail {
 
 namespace {
 
-struct Row {
-  std::string_view name;        ///< Keras's snake case
-  std::string_view class_name;  ///< a name too
-  std::string_view short_name;
-  Metric (*make)(const std::string& name);
-};
+using MakeMetric = Metric (*)(const std::string& name);
 
 template <class T>
 Metric named(const std::string& name) {
@@ -266,7 +261,7 @@ Metric cosine(const std::string& name) {
   return mean_of(name, [](const Tensor& p, const Tensor& t) { return -cosine_similarity(p, t, -1, {}); });
 }
 
-constexpr Row metrics[] = {
+constexpr KerasName<MakeMetric> metrics[] = {
     {"binary_accuracy", "BinaryAccuracy", "", with_options<BinaryAccuracy, BinaryAccuracyOptions>},
     {"categorical_accuracy", "CategoricalAccuracy", "", named<CategoricalAccuracy>},
     {"sparse_categorical_accuracy", "SparseCategoricalAccuracy", "", named<SparseCategoricalAccuracy>},
@@ -294,20 +289,12 @@ constexpr Row metrics[] = {
 }  // namespace
 
 std::optional<Metric> find_metric(const std::string& name) {
-  for (const Row& row : metrics)
-    if (!name.empty() && (row.name == name || row.class_name == name || row.short_name == name))
-      return row.make(name);
-  return {};
+  const MakeMetric* found = find_keras_name(metrics, name);
+  if (found == nullptr) return {};
+  return (*found)(name);
 }
 
-std::string metric_names() {
-  std::string names;
-  for (const Row& row : metrics) {
-    names += (names.empty() ? "" : ", ") + std::string(row.name);
-    if (!row.short_name.empty()) names += fmt::format(" ({})", row.short_name);
-  }
-  return names;
-}
+std::string metric_names() { return keras_names(metrics); }
 
 }  // namespace detail
 

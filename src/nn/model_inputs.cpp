@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "core/check.h"
+#include "nn/loss.h"
 #include "tandem/ops/shape.h"
 
 namespace tandem::nn::detail {
@@ -16,13 +17,6 @@ std::string called(const Value& input, const std::string& path) {
   return std::all_of(path.begin(), path.end(), [](char c) { return c >= '0' && c <= '9'; })
              ? "input " + path
              : fmt::format("input \"{}\"", path);
-}
-
-bool fits(const Shape& declared, const Shape& given) {
-  if (declared.rank() != given.rank()) return false;
-  for (int i = 0; i < given.rank(); ++i)
-    if (declared[i] >= 0 && given[i] >= 0 && declared[i] != given[i]) return false;
-  return true;
 }
 
 std::string place(const std::string& path, const std::string& name) {

@@ -8,12 +8,7 @@ namespace tandem::nn {
 
 namespace {
 
-struct Row {
-  std::string_view name;
-  Regularizer (*make)();
-};
-
-constexpr Row rows[] = {
+constexpr detail::NamedMaker<Regularizer> known_regularizers[] = {
     {"l1", [] { return Regularizer(regularizers::L1()); }},
     {"l2", [] { return Regularizer(regularizers::L2()); }},
     {"l1_l2", [] { return Regularizer(regularizers::L1L2({.l1 = 0.01, .l2 = 0.01})); }},
@@ -41,7 +36,7 @@ Tensor orthogonality(const Tensor& x, double factor, bool of_rows) {
 }  // namespace
 
 Regularizer::Regularizer(const std::string& name, Location where)
-    : Regularizer(detail::find_named(rows, "regularizer", name, where).make()) {}
+    : Regularizer(detail::find_named(known_regularizers, "regularizer", name, where).make()) {}
 
 Tensor Regularizer::operator()(const Tensor& value, Location where) const {
   return detail::in_call("regularizer", where, [&] {

@@ -282,7 +282,7 @@ struct Shrink : Activation {
   }
 };
 
-constexpr const OpDef* table[] = {
+constexpr const OpDef* activation_table[] = {
     &op_def<Relu>,     &op_def<LeakyRelu>,       &op_def<PRelu>,       &op_def<Elu>,       &op_def<Celu>,
     &op_def<Selu>,     &op_def<ThresholdedRelu>, &op_def<HardSigmoid>, &op_def<HardSwish>, &op_def<Sigmoid>,
     &op_def<Softplus>, &op_def<Softsign>,        &op_def<Swish>,       &op_def<Mish>,      &op_def<Gelu>,
@@ -290,7 +290,7 @@ constexpr const OpDef* table[] = {
 
 }  // namespace
 
-std::span<const OpDef* const> activation_ops() { return table; }
+std::span<const OpDef* const> activation_ops() { return activation_table; }
 
 Tensor relu(const Operand& x) { return dispatch<Relu>({}, x); }
 Tensor leaky_relu(const Operand& x, float alpha) { return dispatch<LeakyRelu>({alpha}, x); }

@@ -122,11 +122,11 @@ struct Hardmax {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<ArgMax>, &op_def<ArgMin>, &op_def<Hardmax>};
+constexpr const OpDef* arg_table[] = {&op_def<ArgMax>, &op_def<ArgMin>, &op_def<Hardmax>};
 
 }  // namespace
 
-std::span<const OpDef* const> arg_ops() { return table; }
+std::span<const OpDef* const> arg_ops() { return arg_table; }
 
 Tensor argmax(const Operand& x, int64_t axis, bool keepdims, bool select_last_index) {
   return dispatch<ArgMax>({axis, keepdims, select_last_index}, x);

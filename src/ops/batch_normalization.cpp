@@ -17,8 +17,6 @@ namespace tandem {
 
 namespace {
 
-Tensor ramp(const Shape& shape) { return stepped(shape, -1.5f, 0.25f, 7, 19); }
-
 /// What statistics are computed in.
 DType statistics_dtype(DType dtype) {
   return dtype == DType::f16 || dtype == DType::bf16 ? DType::f32 : dtype;
@@ -222,12 +220,12 @@ struct LRN : Composite {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<BatchNormalization>, &op_def<InstanceNormalization>,
-                                  &op_def<GroupNormalization>, &op_def<LRN>};
+constexpr const OpDef* channel_normalization_table[] = {
+    &op_def<BatchNormalization>, &op_def<InstanceNormalization>, &op_def<GroupNormalization>, &op_def<LRN>};
 
 }  // namespace
 
-std::span<const OpDef* const> channel_normalization_ops() { return table; }
+std::span<const OpDef* const> channel_normalization_ops() { return channel_normalization_table; }
 
 Tensor batch_normalization(const Operand& x, const Operand& scale, const Operand& bias, const Operand& mean,
                            const Operand& variance, float epsilon) {

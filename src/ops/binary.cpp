@@ -126,12 +126,12 @@ struct FloorMod : Elementwise {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Add>, &op_def<Sub>, &op_def<Mul>,     &op_def<Div>,
-                                  &op_def<Pow>, &op_def<Mod>, &op_def<FloorMod>};
+constexpr const OpDef* binary_table[] = {&op_def<Add>, &op_def<Sub>, &op_def<Mul>,     &op_def<Div>,
+                                         &op_def<Pow>, &op_def<Mod>, &op_def<FloorMod>};
 
 }  // namespace
 
-std::span<const OpDef* const> binary_ops() { return table; }
+std::span<const OpDef* const> binary_ops() { return binary_table; }
 
 Tensor add(const Operand& a, const Operand& b) { return dispatch<Add>({}, a, b); }
 Tensor sub(const Operand& a, const Operand& b) { return dispatch<Sub>({}, a, b); }

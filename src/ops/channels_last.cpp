@@ -48,11 +48,11 @@ struct ReorderChannels {
 
 constexpr const OpDef& to_channels_first = op_def<ReorderChannels<false>>;
 constexpr const OpDef& to_channels_last = op_def<ReorderChannels<true>>;
-constexpr const OpDef* table[] = {&to_channels_first, &to_channels_last};
+constexpr const OpDef* channel_order_table[] = {&to_channels_first, &to_channels_last};
 
 }  // namespace
 
-std::span<const OpDef* const> channel_order_ops() { return table; }
+std::span<const OpDef* const> channel_order_ops() { return channel_order_table; }
 
 const OpDef& channels_first_op() { return to_channels_first; }
 const OpDef& channels_last_op() { return to_channels_last; }

@@ -73,11 +73,11 @@ struct BitCast : NotDifferentiable {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<CastLike>, &op_def<BitCast>};
+constexpr const OpDef* conversion_table[] = {&op_def<CastLike>, &op_def<BitCast>};
 
 }  // namespace
 
-std::span<const OpDef* const> conversion_ops() { return table; }
+std::span<const OpDef* const> conversion_ops() { return conversion_table; }
 
 Tensor cast_like(const Operand& x, const Operand& like) { return dispatch<CastLike>({}, x, like); }
 Tensor bit_cast(const Operand& x, DType dtype) { return dispatch<BitCast>({dtype}, x); }

@@ -24,9 +24,6 @@ using kernel::View;
 using runtime::max_spatial;
 using runtime::Windows;
 
-Tensor ramp(const Shape& shape) { return stepped(shape, -1.5f, 0.25f, 7, 15); }
-Tensor sizes(const Shape& shape) { return to_tensor(Operand(shape)); }
-
 /// Each element on the side of the outputs meets one filter: `filters` (outputs, ...).
 int64_t convolution_operations(const Shape& elements, const Shape& filters) {
   const int64_t count = elements.element_count(), weights = filters.element_count();
@@ -441,8 +438,8 @@ Tensors ConvWeightGradient::decomposition(std::span<const Tensor> in, const Attr
   Tensor images = transpose(x, exchanged);
   if (a.group > 1) {
     const Tensor channels = slice(in[2], {1}, {2}), spatial = shape_of(x, 2);
-    const Tensor split = reshape(x, concat({shape_of(x, 0, 1), sizes({a.group}), channels, spatial}, 0));
-    images = reshape(transpose(split, order), concat({channels, sizes({-1}), spatial}, 0));
+    const Tensor split = reshape(x, concat({shape_of(x, 0, 1), integers({a.group}), channels, spatial}, 0));
+    images = reshape(transpose(split, order), concat({channels, integers({-1}), spatial}, 0));
   }
   const Tensor sums =
       slice(convolved(b, images, transpose(dy, exchanged)), starts, ends, spatial_axes(x.rank()));
@@ -475,24 +472,24 @@ std::vector<Sample> Conv::samples() {
 
 std::vector<Sample> ConvInputGradient::samples() {
   const Tensor dy = ramp({2, 6, 3, 3}), w = ramp({6, 4, 3, 2});
-  return {{{dy, w, sizes({2, 4, 5, 4})}, {}},
-          {{ramp({2, 6, 3, 4}), w, sizes({2, 4, 5, 4})},
+  return {{{dy, w, integers({2, 4, 5, 4})}, {}},
+          {{ramp({2, 6, 3, 4}), w, integers({2, 4, 5, 4})},
            boxed(conv_attributes({.pads = {1, 0, 2, 1}, .strides = {2, 1}}))},
-          {{ramp({2, 6, 3, 2}), ramp({6, 2, 2, 3}), sizes({2, 4, 5, 4})},
+          {{ramp({2, 6, 3, 2}), ramp({6, 2, 2, 3}), integers({2, 4, 5, 4})},
            boxed(conv_attributes({.auto_pad = "SAME_UPPER", .strides = {2, 3}}, 2))},
-          {{ramp({1, 3, 5}), ramp({3, 2, 3}), sizes({1, 2, 7})},
+          {{ramp({1, 3, 5}), ramp({3, 2, 3}), integers({1, 2, 7})},
            boxed(conv_attributes({.dilations = {2}, .pads = {1, 1}}))},
-          {{zeros({0, 6, 3, 3}), w, sizes({0, 4, 5, 4})}, {}}};
+          {{zeros({0, 6, 3, 3}), w, integers({0, 4, 5, 4})}, {}}};
 }
 
 std::vector<Sample> ConvWeightGradient::samples() {
   const Tensor x = ramp({2, 4, 5, 4});
-  return {{{x, ramp({2, 6, 3, 3}), sizes({6, 4, 3, 2})}, {}},
-          {{x, ramp({2, 6, 3, 4}), sizes({6, 4, 3, 2})},
+  return {{{x, ramp({2, 6, 3, 3}), integers({6, 4, 3, 2})}, {}},
+          {{x, ramp({2, 6, 3, 4}), integers({6, 4, 3, 2})},
            boxed(conv_attributes({.pads = {1, 0, 2, 1}, .strides = {2, 1}}))},
-          {{x, ramp({2, 6, 3, 2}), sizes({6, 2, 2, 3})},
+          {{x, ramp({2, 6, 3, 2}), integers({6, 2, 2, 3})},
            boxed(conv_attributes({.auto_pad = "SAME_UPPER", .strides = {2, 3}}, 2))},
-          {{ramp({1, 2, 7}), ramp({1, 3, 5}), sizes({3, 2, 3})},
+          {{ramp({1, 2, 7}), ramp({1, 3, 5}), integers({3, 2, 3})},
            boxed(conv_attributes({.dilations = {2}, .pads = {1, 1}}))}};
 }
 
@@ -519,8 +516,9 @@ std::vector<Sample> ConvTranspose::samples() {
       {{zeros({0, 4, 3, 2}), w, b}, {}}};
 }
 
-constexpr const OpDef* table[] = {&op_def<Conv>, &op_def<ConvChannelsLast>, &op_def<ConvTranspose>,
-                                  &op_def<ConvInputGradient>, &op_def<ConvWeightGradient>};
+constexpr const OpDef* convolution_table[] = {&op_def<Conv>, &op_def<ConvChannelsLast>,
+                                              &op_def<ConvTranspose>, &op_def<ConvInputGradient>,
+                                              &op_def<ConvWeightGradient>};
 
 // ---- channels last
 
@@ -560,7 +558,7 @@ ChannelsLast offer_forward(const void* attributes, std::span<const Spec> in, std
   return offer;
 }
 
-constexpr ChannelsLastRow orders[] = {
+constexpr ChannelsLastRow convolution_orders[] = {
     {&op_def<Conv>, &offer_forward},
     {&op_def<ConvChannelsLast>,
      [](const void* attributes, std::span<const Spec> in, std::span<const Spec> out) {
@@ -589,8 +587,8 @@ ConvAttributes attributes_of(const ConvOptions& o, int spatial) {
 
 }  // namespace
 
-std::span<const OpDef* const> convolution_ops() { return table; }
-std::span<const ChannelsLastRow> convolutions_with_channels_last() { return orders; }
+std::span<const OpDef* const> convolution_ops() { return convolution_table; }
+std::span<const ChannelsLastRow> convolutions_with_channels_last() { return convolution_orders; }
 
 Tensor conv(const Operand& x, const Operand& w, const Operand& bias, const ConvOptions& options) {
   return dispatch<Conv>(attributes_of(options, spatial_rank(x)), x, w, bias);

@@ -182,8 +182,8 @@ struct EyeLike : NotDifferentiable {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Constant>, &op_def<Input>, &op_def<ConstantOfShape>, &op_def<Range>,
-                                  &op_def<EyeLike>};
+constexpr const OpDef* graph_table[] = {&op_def<Constant>, &op_def<Input>, &op_def<ConstantOfShape>,
+                                        &op_def<Range>, &op_def<EyeLike>};
 
 int64_t bits_of(const Operand& number, DType dtype) {
   const Tensor t = to_tensor(number, dtype);
@@ -194,7 +194,7 @@ int64_t bits_of(const Operand& number, DType dtype) {
 
 }  // namespace
 
-std::span<const OpDef* const> graph_ops() { return table; }
+std::span<const OpDef* const> graph_ops() { return graph_table; }
 const OpDef& constant_op() { return op_def<Constant>; }
 const OpDef& input_op() { return op_def<Input>; }
 

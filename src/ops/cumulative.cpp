@@ -141,11 +141,11 @@ struct CumProd : Cumulative {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<CumSum>, &op_def<CumProd>};
+constexpr const OpDef* cumulative_table[] = {&op_def<CumSum>, &op_def<CumProd>};
 
 }  // namespace
 
-std::span<const OpDef* const> cumulative_ops() { return table; }
+std::span<const OpDef* const> cumulative_ops() { return cumulative_table; }
 
 Tensor cumsum(const Operand& x, const Operand& axis, bool exclusive, bool reverse) {
   return dispatch<CumSum>({exclusive, reverse}, x, axis);

@@ -116,12 +116,12 @@ struct CustomGradient : SameValue<CustomGradientAttributes> {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<StopGradient>, &op_def<PreventGradient>, &op_def<Fence>,
-                                  &op_def<CustomGradient>};
+constexpr const OpDef* custom_table[] = {&op_def<StopGradient>, &op_def<PreventGradient>, &op_def<Fence>,
+                                         &op_def<CustomGradient>};
 
 }  // namespace
 
-std::span<const OpDef* const> custom_ops() { return table; }
+std::span<const OpDef* const> custom_ops() { return custom_table; }
 
 Tensor stop_gradient(const Operand& x) { return dispatch<StopGradient>({}, x); }
 

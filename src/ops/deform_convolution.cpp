@@ -167,11 +167,11 @@ struct DeformConv : Composite {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<DeformConv>};
+constexpr const OpDef* deform_table[] = {&op_def<DeformConv>};
 
 }  // namespace
 
-std::span<const OpDef* const> deform_ops() { return table; }
+std::span<const OpDef* const> deform_ops() { return deform_table; }
 
 Tensor deform_conv(const Operand& x, const Operand& w, const Operand& offset, const Operand& bias,
                    const Operand& mask, const DeformConvOptions& options) {

@@ -31,7 +31,7 @@ struct Squeeze {
   static constexpr int since = 25;
   static constexpr uint32_t traits = moves_only;
   static constexpr std::array<InputDef, 2> inputs{
-      {{"data"}, {"axes", types::i64, 1, InputDef::optional | InputDef::parameter}}};
+      {{"data"}, {"axes", types::i64, 1, InputDef::optional_parameter}}};
   /// Which dimensions go.
   static void dropped(const InferContext& c, const Shape& in, bool (&drop)[max_rank]) {
     std::fill_n(drop, max_rank, false);
@@ -138,7 +138,7 @@ struct Size : NotDifferentiable {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Squeeze>, &op_def<Unsqueeze>, &op_def<Size>};
+constexpr const OpDef* dimension_table[] = {&op_def<Squeeze>, &op_def<Unsqueeze>, &op_def<Size>};
 
 /// An operand's tensor, for composite functions that ask for shapes.
 struct CompositeCall {
@@ -149,7 +149,7 @@ struct CompositeCall {
 
 }  // namespace
 
-std::span<const OpDef* const> dimension_ops() { return table; }
+std::span<const OpDef* const> dimension_ops() { return dimension_table; }
 
 Tensor squeeze(const Operand& x, const Operand& axes) { return dispatch<Squeeze>({}, x, axes); }
 Tensor unsqueeze(const Operand& x, const Operand& axes) { return dispatch<Unsqueeze>({}, x, axes); }

@@ -230,11 +230,11 @@ struct Compress {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<NonZero>, &op_def<Unique>, &op_def<Compress>};
+constexpr const OpDef* dynamic_table[] = {&op_def<NonZero>, &op_def<Unique>, &op_def<Compress>};
 
 }  // namespace
 
-std::span<const OpDef* const> dynamic_ops() { return table; }
+std::span<const OpDef* const> dynamic_ops() { return dynamic_table; }
 
 Tensor nonzero(const Operand& x) { return dispatch<NonZero>({}, x); }
 UniqueResult unique(const Operand& x, std::optional<int64_t> axis, bool sorted) {

@@ -67,7 +67,7 @@ struct Assert : NotDifferentiable {
   static std::vector<Sample> samples() { return {{{Tensor(true)}, {}, false}}; }
 };
 
-constexpr const OpDef* table[] = {&op_def<Print>, &op_def<Assert>};
+constexpr const OpDef* effect_table[] = {&op_def<Print>, &op_def<Assert>};
 
 template <class Op>
 void apply_effect(const TextAttributes& a, const Tensor* first, const std::vector<Tensor>& tensors,
@@ -84,7 +84,7 @@ void apply_effect(const TextAttributes& a, const Tensor* first, const std::vecto
 
 }  // namespace
 
-std::span<const OpDef* const> effect_ops() { return table; }
+std::span<const OpDef* const> effect_ops() { return effect_table; }
 
 void print(const std::string& text, const std::vector<Tensor>& tensors, Location where) {
   apply_effect<Print>({text}, nullptr, tensors, where);

@@ -328,11 +328,11 @@ struct Einsum : Composite {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Einsum>};
+constexpr const OpDef* einsum_table[] = {&op_def<Einsum>};
 
 }  // namespace
 
-std::span<const OpDef* const> einsum_ops() { return table; }
+std::span<const OpDef* const> einsum_ops() { return einsum_table; }
 
 Tensor einsum(const std::string& equation, const std::vector<Tensor>& operands, Location where) {
   std::vector<Operand> values;

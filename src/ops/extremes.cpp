@@ -131,7 +131,8 @@ struct Clip {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Max>, &op_def<Min>, &op_def<Sum>, &op_def<Mean>, &op_def<Clip>};
+constexpr const OpDef* extreme_table[] = {&op_def<Max>, &op_def<Min>, &op_def<Sum>, &op_def<Mean>,
+                                          &op_def<Clip>};
 
 template <class Op>
 Tensor of_several(const std::vector<Tensor>& tensors, Location where) {
@@ -150,7 +151,7 @@ bool is_scalar(const Operand& o) {
 
 }  // namespace
 
-std::span<const OpDef* const> extreme_ops() { return table; }
+std::span<const OpDef* const> extreme_ops() { return extreme_table; }
 
 Tensor maximum(const Operand& a, const Operand& b) { return dispatch<Max>({}, a, b); }
 Tensor minimum(const Operand& a, const Operand& b) { return dispatch<Min>({}, a, b); }

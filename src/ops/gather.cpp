@@ -21,8 +21,6 @@ using kernel::View;
 // Copying less than this does not pay for a second thread.
 constexpr int64_t bytes_per_part = 1 << 17;
 
-Tensor ramp(const Shape& shape) { return stepped(shape, -2, 0.5f, 5, 13); }
-
 struct AxisAttributes {
   int64_t axis = 0;
   static constexpr auto fields() { return std::tuple{field("axis", &AxisAttributes::axis)}; }
@@ -315,12 +313,12 @@ struct GatherND {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Gather>, &op_def<GatherGradient>, &op_def<GatherElements>,
-                                  &op_def<GatherND>};
+constexpr const OpDef* gather_table[] = {&op_def<Gather>, &op_def<GatherGradient>, &op_def<GatherElements>,
+                                         &op_def<GatherND>};
 
 }  // namespace
 
-std::span<const OpDef* const> gather_ops() { return table; }
+std::span<const OpDef* const> gather_ops() { return gather_table; }
 
 Tensor gather_gradient(const Operand& gradient, const Operand& indices, const Operand& shape, int64_t axis) {
   return dispatch<GatherGradient>({axis}, gradient, indices, shape);

@@ -501,12 +501,12 @@ struct AffineGrid : Composite {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<GridSample>, &op_def<GridSampleDerivative>,
-                                  &op_def<GridSampleGradient>, &op_def<AffineGrid>};
+constexpr const OpDef* grid_table[] = {&op_def<GridSample>, &op_def<GridSampleDerivative>,
+                                       &op_def<GridSampleGradient>, &op_def<AffineGrid>};
 
 }  // namespace
 
-std::span<const OpDef* const> grid_ops() { return table; }
+std::span<const OpDef* const> grid_ops() { return grid_table; }
 
 Tensor grid_sample(const Operand& x, const Operand& grid, const GridOptions& options) {
   return dispatch<GridSample>({options.align_corners, Word(options.mode), Word(options.padding)}, x, grid);

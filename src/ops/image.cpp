@@ -22,9 +22,6 @@ using kernel::View;
 using runtime::max_spatial;
 using runtime::Windows;
 
-Tensor ramp(const Shape& shape) { return stepped(shape, -4, 0.5f, 7, 19); }
-Tensor integers(const Dims& values) { return to_tensor(Operand(values)); }
-
 // ---- DepthToSpace and SpaceToDepth
 
 void check_blocks(const Shape& x, int64_t block) {
@@ -377,8 +374,8 @@ Tensors Im2Col::gradient(const Gradient& g, const Attributes& a) {
   return {dispatch<Col2Im>(a, Operand(g.dy()), Operand(image), Operand(g.x(1))), {}};
 }
 
-constexpr const OpDef* table[] = {&op_def<DepthToSpace>, &op_def<SpaceToDepth>, &op_def<CenterCropPad>,
-                                  &op_def<Im2Col>, &op_def<Col2Im>};
+constexpr const OpDef* image_table[] = {&op_def<DepthToSpace>, &op_def<SpaceToDepth>, &op_def<CenterCropPad>,
+                                        &op_def<Im2Col>, &op_def<Col2Im>};
 
 ColumnAttributes column_attributes(const ColumnOptions& o, int spatial) {
   return {spread(o.dilations, spatial), spread_pads(o.pads, spatial), spread(o.strides, spatial)};
@@ -392,7 +389,7 @@ int length(const Operand& list) {
 
 }  // namespace
 
-std::span<const OpDef* const> image_ops() { return table; }
+std::span<const OpDef* const> image_ops() { return image_table; }
 
 Tensor depth_to_space(const Operand& x, int64_t block, std::string_view mode) {
   return dispatch<DepthToSpace>({block, Word(mode)}, x);

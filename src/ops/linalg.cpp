@@ -8,6 +8,7 @@
 #include "ops/elements.h"
 #include "ops/families.h"
 #include "ops/linalg_bodies.h"
+#include "ops/samples.h"
 #include "runtime/linalg.h"
 #include "runtime/parallel.h"
 #include "tandem/ops/creation.h"
@@ -96,15 +97,9 @@ Tensor turned(const Tensor& x) { return swapaxes(x, -1, -2); }
 /// One number a matrix, ready to broadcast over it.
 Tensor spread(const Tensor& x) { return unsqueeze(x, {-1, -2}); }
 
-/// Entries of different sizes, with `diagonal` added to the diagonals of square matrices.
-Tensor ramp(const Shape& shape, float diagonal = 0) {
-  std::vector<float> v(static_cast<size_t>(shape.element_count()));
-  const auto n = static_cast<size_t>(shape.back());
-  for (size_t i = 0; i < v.size(); ++i) {
-    v[i] = 0.25f * static_cast<float>((i * 7) % 13) - 1.5f;
-    if (i % (n * n) % (n + 1) == 0) v[i] += diagonal;
-  }
-  return from_vector(std::move(v), shape);
+/// A ramp with `diagonal` added to the diagonals.
+Tensor with_diagonal(const Shape& shape, float diagonal) {
+  return ramp(shape) + diagonal * eye(shape[shape.rank() - 2], shape.back());
 }
 
 // ---- Determinants
@@ -135,8 +130,8 @@ struct Cofactor : LinearAlgebra {
     return {total * inverse - matmul(matmul(g.y(), turned(dy)), inverse)};
   }
   static std::vector<Sample> samples() {
-    return {{{ramp({3, 3}, 2)}, {}},
-            {{ramp({2, 2, 2}, 2)}, {}},
+    return {{{with_diagonal({3, 3}, 2)}, {}},
+            {{with_diagonal({2, 2, 2}, 2)}, {}},
             {{Tensor({{1.f, 2.f}, {2.f, 4.f}})}, {}, false},
             {{zeros({3, 3})}, {}, false},
             {{zeros({0, 2, 2})}, {}},
@@ -166,8 +161,8 @@ struct Det : LinearAlgebra {
     return {spread(g.dy()) * dispatch<Cofactor>({}, Operand(g.x()))};
   }
   static std::vector<Sample> samples() {
-    return {{{ramp({3, 3}, 2)}, {}},
-            {{ramp({2, 2, 2}, 2)}, {}},
+    return {{{with_diagonal({3, 3}, 2)}, {}},
+            {{with_diagonal({2, 2, 2}, 2)}, {}},
             {{Tensor({{1.f, 2.f}, {2.f, 4.f}})}, {}, true, false},
             {{Tensor({{0.f, 2.f}, {3.f, 4.f}})}, {}},
             {{zeros({0, 2, 2})}, {}},
@@ -204,8 +199,8 @@ struct SLogDet : LinearAlgebra {
   }
   static Tensors gradient(const Gradient& g) { return {spread(g.dy(1)) * turned(linalg::inverse(g.x()))}; }
   static std::vector<Sample> samples() {
-    return {{{ramp({3, 3}, 2)}, {}},
-            {{ramp({2, 2, 2}, -2)}, {}},
+    return {{{with_diagonal({3, 3}, 2)}, {}},
+            {{with_diagonal({2, 2, 2}, -2)}, {}},
             {{Tensor({{1.f, 2.f}, {2.f, 4.f}})}, {}, false},
             {{zeros({2, 0, 0})}, {}}};
   }
@@ -241,8 +236,8 @@ struct Inverse : LinearAlgebra {
     return {-matmul(matmul(y, g.dy()), y)};
   }
   static std::vector<Sample> samples() {
-    return {{{ramp({3, 3}, 2)}, {}},
-            {{ramp({2, 2, 2}, -2)}, {}},
+    return {{{with_diagonal({3, 3}, 2)}, {}},
+            {{with_diagonal({2, 2, 2}, -2)}, {}},
             {{Tensor({{0.f, 2.f}, {3.f, 4.f}})}, {}},
             {{zeros({0, 2, 2})}, {}},
             {{zeros({2, 0, 0})}, {}}};
@@ -283,10 +278,10 @@ struct Solve : LinearAlgebra {
     return {g.needs(0) ? -matmul(db, turned(g.y())) : Tensor(), db};
   }
   static std::vector<Sample> samples() {
-    return {{{ramp({3, 3}, 2), ramp({3, 2})}, {}},
-            {{ramp({2, 2, 2}, -2), ramp({2, 2, 1})}, {}},
+    return {{{with_diagonal({3, 3}, 2), ramp({3, 2})}, {}},
+            {{with_diagonal({2, 2, 2}, -2), ramp({2, 2, 1})}, {}},
             {{zeros({2, 0, 0}), zeros({2, 0, 3})}, {}},
-            {{ramp({2, 2}, 2), zeros({2, 0})}, {}}};
+            {{with_diagonal({2, 2}, 2), zeros({2, 0})}, {}}};
   }
 };
 
@@ -380,7 +375,7 @@ struct Qr : LinearAlgebra {
     return {concat({da, matmul(q, d[1])}, -1)};
   }
   static std::vector<Sample> samples() {
-    return {{{ramp({3, 3}, 2)}, {}, true, true, false},
+    return {{{with_diagonal({3, 3}, 2)}, {}, true, true, false},
             {{ramp({2, 4, 2})}, {}, true, true, false},
             {{ramp({2, 4})}, {}, true, true, false},
             {{zeros({2, 0})}, {}},
@@ -466,17 +461,18 @@ struct Svd : LinearAlgebra {
     return {dx};
   }
   static std::vector<Sample> samples() {
-    return {{{ramp({3, 3}, 2)}, {}},      {{ramp({2, 4, 2})}, {}},      {{ramp({2, 4})}, {}},
-            {{zeros({2, 2})}, {}, false}, {{zeros({2, 0})}, {}, false}, {{zeros({0, 2})}, {}, false}};
+    return {{{with_diagonal({3, 3}, 2)}, {}}, {{ramp({2, 4, 2})}, {}},      {{ramp({2, 4})}, {}},
+            {{zeros({2, 2})}, {}, false},     {{zeros({2, 0})}, {}, false}, {{zeros({0, 2})}, {}, false}};
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Cofactor>, &op_def<Det>,      &op_def<SLogDet>, &op_def<Inverse>,
-                                  &op_def<Solve>,    &op_def<Cholesky>, &op_def<Qr>,      &op_def<Svd>};
+constexpr const OpDef* linalg_table[] = {&op_def<Cofactor>, &op_def<Det>,   &op_def<SLogDet>,
+                                         &op_def<Inverse>,  &op_def<Solve>, &op_def<Cholesky>,
+                                         &op_def<Qr>,       &op_def<Svd>};
 
 }  // namespace
 
-std::span<const OpDef* const> linalg_ops() { return table; }
+std::span<const OpDef* const> linalg_ops() { return linalg_table; }
 
 Tensor det(const Operand& x) { return dispatch<Det>({}, x); }
 

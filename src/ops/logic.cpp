@@ -218,7 +218,7 @@ struct IsInf : Elementwise, NotDifferentiable {
   }
 };
 
-constexpr const OpDef* table[] = {
+constexpr const OpDef* logic_table[] = {
     &op_def<Equal>,          &op_def<Where>,     &op_def<Less>,       &op_def<LessOrEqual>, &op_def<Greater>,
     &op_def<GreaterOrEqual>, &op_def<And>,       &op_def<Or>,         &op_def<Xor>,         &op_def<Not>,
     &op_def<BitwiseAnd>,     &op_def<BitwiseOr>, &op_def<BitwiseXor>, &op_def<BitwiseNot>,  &op_def<BitShift>,
@@ -235,7 +235,7 @@ bool is_logical(std::initializer_list<const Operand*> operands) {
 
 }  // namespace
 
-std::span<const OpDef* const> logic_ops() { return table; }
+std::span<const OpDef* const> logic_ops() { return logic_table; }
 
 Tensor equal(const Operand& a, const Operand& b) { return dispatch<Equal>({}, a, b); }
 Tensor not_equal(const Operand& a, const Operand& b) {

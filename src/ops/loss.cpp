@@ -248,9 +248,9 @@ struct SoftmaxCrossEntropyLoss : ClassLoss {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<ClassLabels>, &op_def<SparseSoftmaxCrossEntropy>,
-                                  &op_def<SparseSoftmaxCrossEntropyGradient>,
-                                  &op_def<NegativeLogLikelihoodLoss>, &op_def<SoftmaxCrossEntropyLoss>};
+constexpr const OpDef* loss_table[] = {&op_def<ClassLabels>, &op_def<SparseSoftmaxCrossEntropy>,
+                                       &op_def<SparseSoftmaxCrossEntropyGradient>,
+                                       &op_def<NegativeLogLikelihoodLoss>, &op_def<SoftmaxCrossEntropyLoss>};
 
 LossAttributes attributes_of(const ClassLossOptions& o) {
   return {o.ignore_index.value_or(nothing_ignored), o.reduction};
@@ -258,7 +258,7 @@ LossAttributes attributes_of(const ClassLossOptions& o) {
 
 }  // namespace
 
-std::span<const OpDef* const> loss_ops() { return table; }
+std::span<const OpDef* const> loss_ops() { return loss_table; }
 
 Tensor class_labels(const Operand& labels, const Operand& classes, std::optional<int64_t> ignored) {
   return dispatch<ClassLabels>({ignored.value_or(nothing_ignored)}, labels, classes);

@@ -198,11 +198,11 @@ struct Gemm {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<MatMul>, &op_def<Gemm>};
+constexpr const OpDef* matmul_table[] = {&op_def<MatMul>, &op_def<Gemm>};
 
 }  // namespace
 
-std::span<const OpDef* const> matmul_ops() { return table; }
+std::span<const OpDef* const> matmul_ops() { return matmul_table; }
 
 Tensor matmul(const Operand& a, const Operand& b) { return dispatch<MatMul>({}, a, b); }
 Tensor gemm(const Operand& a, const Operand& b, const Operand& c, float alpha, float beta, bool transpose_a,

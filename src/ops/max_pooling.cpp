@@ -4,6 +4,7 @@
 
 #include "ops/families.h"
 #include "ops/pool_windows.h"
+#include "ops/samples.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/indexing.h"
 #include "tandem/ops/math.h"
@@ -18,8 +19,6 @@ namespace {
 using kernel::View;
 using runtime::max_spatial;
 using runtime::Windows;
-
-Tensor sizes(const Shape& shape) { return to_tensor(Operand(shape)); }
 
 // ---- MaxPool
 
@@ -200,8 +199,8 @@ struct MaxPoolGradient {
   }
   static std::vector<Sample> samples() {
     const Tensor indices({{{1, 1}, {3, 5}}}, DType::i64);
-    return {{{Tensor({{{0.5f, 2.f}, {1.f, -1.f}}}), indices, sizes({1, 2, 3})}, {}},
-            {{zeros({0, 1, 2}), zeros({0, 1, 2}, DType::i64), sizes({0, 1, 3})}, {}}};
+    return {{{Tensor({{{0.5f, 2.f}, {1.f, -1.f}}}), indices, integers({1, 2, 3})}, {}},
+            {{zeros({0, 1, 2}), zeros({0, 1, 2}, DType::i64), integers({0, 1, 3})}, {}}};
   }
 };
 
@@ -276,7 +275,7 @@ struct MaxUnpool {
   static constexpr std::array<InputDef, 3> inputs{
       {{"X", types::floating},
        {"I", types::i64, 1, InputDef::no_gradient},
-       {"output_shape", types::i64, 2, InputDef::optional | InputDef::parameter}}};
+       {"output_shape", types::i64, 2, InputDef::optional_parameter}}};
 
   /// What windows of these sizes were taken from: the shape that indices count in.
   static Shape unpooled(const Attributes& a, const Shape& x) {
@@ -336,10 +335,10 @@ struct MaxUnpool {
       // Back to the shape that indices count in.
       const int spatial = g.x().rank() - 2;
       Tensor ends = shape_of(g.x(), 2) - 1;
-      if (!a.strides.empty()) ends = ends * sizes(a.strides);
+      if (!a.strides.empty()) ends = ends * integers(a.strides);
       Dims added = a.kernel_shape;
       for (int i = 0; i < spatial && !a.pads.empty(); ++i) added[i] -= a.pads[i] + a.pads[spatial + i];
-      dy = slice(dy, Dims::filled(spatial, 0), ends + sizes(added), spatial_axes(g.x().rank()));
+      dy = slice(dy, Dims::filled(spatial, 0), ends + integers(added), spatial_axes(g.x().rank()));
     }
     const Tensor taken = gather_elements(reshape(dy, {-1}), reshape(g.x(1), {-1}), 0);
     return {reshape(taken, g.x(0).shape()), {}, {}};
@@ -349,24 +348,24 @@ struct MaxUnpool {
                  indices = reshape(Tensor({5, 7, 13, 15}, DType::i64), {1, 1, 2, 2});
     const Attributes halves{.kernel_shape = {2, 2}, .strides = {2, 2}};
     return {{{x, indices}, boxed(halves)},
-            {{x, indices, sizes({1, 1, 5, 6})}, boxed(halves)},
+            {{x, indices, integers({1, 1, 5, 6})}, boxed(halves)},
             {{distinct({2, 1, 3}), Tensor({{{0, 2, 4}}, {{5, 7, 9}}}, DType::i64)},
              boxed(Attributes{.kernel_shape = {2}, .pads = {1, 0}, .strides = {2}})}};
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<MaxPool>, &op_def<MaxPoolChannelsLast>, &op_def<MaxPoolGradient>,
-                                  &op_def<MaxUnpool>};
+constexpr const OpDef* max_pooling_table[] = {&op_def<MaxPool>, &op_def<MaxPoolChannelsLast>,
+                                              &op_def<MaxPoolGradient>, &op_def<MaxUnpool>};
 
-constexpr ChannelsLastRow orders[] = {
+constexpr ChannelsLastRow max_pooling_orders[] = {
     {&op_def<MaxPool>, [](const void*, std::span<const Spec>, std::span<const Spec>) {
        return ChannelsLast{.form = &op_def<MaxPoolChannelsLast>, .moves_input = true};
      }}};
 
 }  // namespace
 
-std::span<const OpDef* const> max_pooling_ops() { return table; }
-std::span<const ChannelsLastRow> max_pools_with_channels_last() { return orders; }
+std::span<const OpDef* const> max_pooling_ops() { return max_pooling_table; }
+std::span<const ChannelsLastRow> max_pools_with_channels_last() { return max_pooling_orders; }
 
 Tensor max_pool(const Operand& x, const Dims& kernel_shape, const PoolOptions& options) {
   return max_pool_indices(x, kernel_shape, options).values;

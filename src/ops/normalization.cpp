@@ -254,8 +254,8 @@ struct MeanVarianceNormalization : Composite {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<LayerNormalization>, &op_def<RMSNormalization>,
-                                  &op_def<LpNormalization>, &op_def<MeanVarianceNormalization>};
+constexpr const OpDef* normalization_table[] = {&op_def<LayerNormalization>, &op_def<RMSNormalization>,
+                                                &op_def<LpNormalization>, &op_def<MeanVarianceNormalization>};
 
 /// Statistics in double precision for those who compute in it; ONNX's default would lose half the digits.
 NormalizationAttributes attributes_for(const Operand& x, int64_t axis, float epsilon) {
@@ -266,7 +266,7 @@ NormalizationAttributes attributes_for(const Operand& x, int64_t axis, float eps
 
 }  // namespace
 
-std::span<const OpDef* const> normalization_ops() { return table; }
+std::span<const OpDef* const> normalization_ops() { return normalization_table; }
 
 Tensor layer_normalization(const Operand& x, const Operand& scale, const Operand& bias, int64_t axis,
                            float epsilon) {

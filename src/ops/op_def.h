@@ -48,6 +48,7 @@ struct InputDef {
     optional = 1,
     variadic = 2,   ///< the last input, any number of times
     parameter = 4,  ///< its value decides shapes: a small integer tensor, usually known when tracing
+    optional_parameter = optional | parameter,
     no_gradient = 8,
     mixed = 16,  ///< may differ in dtype from its group; a number still takes the group's
   };

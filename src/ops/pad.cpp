@@ -20,12 +20,6 @@ namespace {
 
 using kernel::View;
 
-constexpr uint8_t optional_parameter = InputDef::optional | InputDef::parameter;
-
-Tensor ramp(const Shape& shape) { return stepped(shape, -1, 0.5f); }
-
-Tensor integers(const Dims& values) { return to_tensor(Operand(values)); }
-
 // ---- Pad
 
 enum class PadMode { constant, reflect, edge, wrap };
@@ -72,7 +66,7 @@ struct Pad {
   static constexpr std::array<InputDef, 4> inputs{{{"data"},
                                                    {"pads", types::i64, 1, InputDef::parameter},
                                                    {"constant_value", types::all, 0, InputDef::optional},
-                                                   {"axes", types::index, 2, optional_parameter}}};
+                                                   {"axes", types::index, 2, InputDef::optional_parameter}}};
   static PadMode mode(const Attributes& a) {
     if (a.mode == "constant") return PadMode::constant;
     if (a.mode == "reflect") return PadMode::reflect;
@@ -314,11 +308,11 @@ Tensors Tile::gradient(const Gradient& g) {
   return {dispatch<TileGradient>({}, Operand(g.dy()), Operand(g.x().shape()), Operand(g.x(1))), {}};
 }
 
-constexpr const OpDef* table[] = {&op_def<Pad>, &op_def<Tile>, &op_def<TileGradient>};
+constexpr const OpDef* pad_table[] = {&op_def<Pad>, &op_def<Tile>, &op_def<TileGradient>};
 
 }  // namespace
 
-std::span<const OpDef* const> pad_ops() { return table; }
+std::span<const OpDef* const> pad_ops() { return pad_table; }
 
 Tensor pad(const Operand& x, const Operand& pads, std::string_view mode, const Operand& value,
            const Operand& axes) {

@@ -3,6 +3,7 @@
 #include "tandem/ops/pooling.h"
 #include "ops/families.h"
 #include "ops/pool_windows.h"
+#include "ops/samples.h"
 #include "tandem/ops/convolution.h"
 #include "tandem/ops/creation.h"
 #include "tandem/ops/math.h"
@@ -15,8 +16,6 @@ namespace {
 
 using runtime::max_spatial;
 using runtime::Windows;
-
-Tensor sizes(const Shape& shape) { return to_tensor(Operand(shape)); }
 
 // ---- sums and averages
 
@@ -205,7 +204,7 @@ ConvOptions as_convolution(const Windows& w) {
 }
 
 /// (batch, channels, ...) as (batch * channels, 1, ...).
-Tensor single_channels(const Tensor& x) { return reshape(x, concat({sizes({-1, 1}), shape_of(x, 2)}, 0)); }
+Tensor single_channels(const Tensor& x) { return reshape(x, concat({integers({-1, 1}), shape_of(x, 2)}, 0)); }
 
 template <class A>
 Tensor ones_kernel(const A& a, DType dtype) {
@@ -269,7 +268,7 @@ struct SumPoolGradient {
   static std::vector<Sample> samples() {
     std::vector<Sample> all;
     for (const auto& [x, a] : window_samples())
-      all.push_back({{dispatch<SumPool>(a, Operand(x)), sizes(x.shape().codes())}, boxed(a)});
+      all.push_back({{dispatch<SumPool>(a, Operand(x)), integers(x.shape().codes())}, boxed(a)});
     return all;
   }
 };
@@ -345,7 +344,7 @@ struct AveragePoolGradient {
     for (const auto& [x, a] : window_samples())
       for (const bool include : {false, true})
         all.push_back(
-            {{dispatch<SumPool>(a, Operand(x)), sizes(x.shape().codes())}, AveragePool::box(a, include)});
+            {{dispatch<SumPool>(a, Operand(x)), integers(x.shape().codes())}, AveragePool::box(a, include)});
     return all;
   }
 };
@@ -509,20 +508,20 @@ struct GlobalLpPool : Composite {
   }
 };
 
-constexpr const OpDef* table[] = {
+constexpr const OpDef* pooling_table[] = {
     &op_def<SumPool>,           &op_def<AveragePool>,   &op_def<AveragePoolChannelsLast>,
     &op_def<SumPoolGradient>,   &op_def<LpPool>,        &op_def<AveragePoolGradient>,
     &op_def<GlobalAveragePool>, &op_def<GlobalMaxPool>, &op_def<GlobalLpPool>};
 
-constexpr ChannelsLastRow orders[] = {
+constexpr ChannelsLastRow pooling_orders[] = {
     {&op_def<AveragePool>, [](const void*, std::span<const Spec>, std::span<const Spec>) {
        return ChannelsLast{.form = &op_def<AveragePoolChannelsLast>, .moves_input = true};
      }}};
 
 }  // namespace
 
-std::span<const OpDef* const> pooling_ops() { return table; }
-std::span<const ChannelsLastRow> pools_with_channels_last() { return orders; }
+std::span<const OpDef* const> pooling_ops() { return pooling_table; }
+std::span<const ChannelsLastRow> pools_with_channels_last() { return pooling_orders; }
 
 Tensor average_pool(const Operand& x, const Dims& kernel_shape, const PoolOptions& options) {
   auto a = attributes_for<AverageAttributes>(x, kernel_shape, options);

@@ -442,7 +442,7 @@ struct Dropout : NotDifferentiable {
   }
 };
 
-constexpr const OpDef* table[] = {
+constexpr const OpDef* random_table[] = {
     &op_def<DrawCounter>,     &op_def<PhiloxUniform>,     &op_def<PhiloxNormal>, &op_def<PhiloxIntegers>,
     &op_def<PhiloxBernoulli>, &op_def<PhiloxPermutation>, &op_def<Dropout>};
 
@@ -457,7 +457,7 @@ Tensor draw(const detail::Attributes<Op>& attributes, const Operand& given, int6
 
 }  // namespace
 
-std::span<const OpDef* const> random_ops() { return table; }
+std::span<const OpDef* const> random_ops() { return random_table; }
 
 namespace random {
 

@@ -446,7 +446,7 @@ struct LSTM : Recurrent {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<RNN>, &op_def<GRU>, &op_def<LSTM>};
+constexpr const OpDef* recurrent_table[] = {&op_def<RNN>, &op_def<GRU>, &op_def<LSTM>};
 
 template <class A>
 A attributes_from(const RecurrentOptions& options) {
@@ -462,7 +462,7 @@ A attributes_from(const RecurrentOptions& options) {
 
 }  // namespace
 
-std::span<const OpDef* const> recurrent_ops() { return table; }
+std::span<const OpDef* const> recurrent_ops() { return recurrent_table; }
 
 RecurrentResult rnn(const Operand& x, const Operand& w, const Operand& r, const Operand& b,
                     const Operand& sequence_lens, const Operand& initial_h, const RecurrentOptions& options) {

@@ -75,7 +75,7 @@ Tensor spread(const Gradient& g, const ReduceAttributes& a, const Tensor& gradie
 struct Reduction {
   using Attributes = ReduceAttributes;
   static constexpr std::array<InputDef, 2> inputs{
-      {{"data", types::numeric}, {"axes", types::index, 1, InputDef::optional | InputDef::parameter}}};
+      {{"data", types::numeric}, {"axes", types::index, 1, InputDef::optional_parameter}}};
   static constexpr int since = 18;
   static void infer(InferContext& c, const Attributes& a) {
     Dims axes;
@@ -104,8 +104,6 @@ struct Reduction {
 };
 
 Operand axes_of(const Gradient& g) { return g.has(1) ? Operand(g.x(1)) : Operand(); }
-
-Tensor ramp(const Shape& shape) { return stepped(shape, -1, 0.25f, 7, 11); }
 
 /// Positive and without ties.
 Tensor distinct(const Shape& shape) {
@@ -162,7 +160,7 @@ struct ReduceMean : Reduction {
 struct Extremum : Reduction {
   static constexpr int since = 20;
   static constexpr std::array<InputDef, 2> inputs{
-      {{"data", types::all}, {"axes", types::index, 1, InputDef::optional | InputDef::parameter}}};
+      {{"data", types::all}, {"axes", types::index, 1, InputDef::optional_parameter}}};
   // Ties share the gradient equally.
   static Tensors gradient(const Gradient& g, const Attributes& a) {
     const Tensor chosen = cast(equal(g.x(), spread(g, a, g.y())), g.y().dtype());
@@ -336,14 +334,14 @@ std::vector<Sample> SumTo::samples() {
           {{ramp({2, 3}), Tensor({2, 3}, DType::i64)}, {}}};
 }
 
-constexpr const OpDef* table[] = {&op_def<ReduceSum>,       &op_def<ReduceMean>,   &op_def<ReduceMax>,
-                                  &op_def<ReduceMin>,       &op_def<ReduceProd>,   &op_def<ReduceL1>,
-                                  &op_def<ReduceL2>,        &op_def<ReduceLogSum>, &op_def<ReduceLogSumExp>,
-                                  &op_def<ReduceSumSquare>, &op_def<SumTo>};
+constexpr const OpDef* reduce_table[] = {
+    &op_def<ReduceSum>,       &op_def<ReduceMean>,      &op_def<ReduceMax>, &op_def<ReduceMin>,
+    &op_def<ReduceProd>,      &op_def<ReduceL1>,        &op_def<ReduceL2>,  &op_def<ReduceLogSum>,
+    &op_def<ReduceLogSumExp>, &op_def<ReduceSumSquare>, &op_def<SumTo>};
 
 }  // namespace
 
-std::span<const OpDef* const> reduce_ops() { return table; }
+std::span<const OpDef* const> reduce_ops() { return reduce_table; }
 
 Tensor divided_by_count(const Tensor& v, const Tensor& x, const Tensor& y) {
   if (x.shape().is_static() && y.shape().is_static())

@@ -23,10 +23,7 @@ namespace {
 
 using kernel::View;
 
-constexpr uint8_t optional_parameter = InputDef::optional | InputDef::parameter;
 using Numbers = SmallVector<double, 16>;
-
-Tensor ramp(const Shape& shape) { return stepped(shape, -4, 0.5f, 7, 19); }
 
 // ---- sizes
 
@@ -88,9 +85,10 @@ SmallVector<ResizedAxis, max_rank> resized_axes(const ResizeAttributes& a, const
 }
 
 // The inputs that both ops have after the data: roi, scales, sizes.
-constexpr InputDef roi_input{"roi", types::floating, 1, optional_parameter | InputDef::no_gradient};
-constexpr InputDef scales_input{"scales", types::floating, 2, optional_parameter | InputDef::no_gradient};
-constexpr InputDef sizes_input{"sizes", types::i64, 3, optional_parameter};
+constexpr InputDef roi_input{"roi", types::floating, 1, InputDef::optional_parameter | InputDef::no_gradient};
+constexpr InputDef scales_input{"scales", types::floating, 2,
+                                InputDef::optional_parameter | InputDef::no_gradient};
+constexpr InputDef sizes_input{"sizes", types::i64, 3, InputDef::optional_parameter};
 
 /// The output's shape; symbols where sizes are not known yet.
 Shape resized_shape(const InferContext& c, const ResizeAttributes& a, const Shape& x, int roi) {
@@ -411,7 +409,7 @@ std::vector<Sample> Resize::samples() {
   return all;
 }
 
-constexpr const OpDef* table[] = {&op_def<Resize>, &op_def<ResizeGradient>};
+constexpr const OpDef* resize_table[] = {&op_def<Resize>, &op_def<ResizeGradient>};
 
 ResizeAttributes attributes_of(const ResizeOptions& o) {
   return {o.antialias,          o.axes,
@@ -428,7 +426,7 @@ Tensor region_of(const ResizeOptions& o) {
 
 }  // namespace
 
-std::span<const OpDef* const> resize_ops() { return table; }
+std::span<const OpDef* const> resize_ops() { return resize_table; }
 
 Tensor resize(const Operand& x, const Operand& sizes, const ResizeOptions& options) {
   const CallSite site(x);

@@ -20,33 +20,33 @@ namespace {
 
 using kernel::View;
 
-enum class Reduction { none, add, mul, max, min };
+enum class Combination { none, add, mul, max, min };
 
-Reduction parse_reduction(const Word& word) {
-  if (word == "none") return Reduction::none;
-  if (word == "add") return Reduction::add;
-  if (word == "mul") return Reduction::mul;
-  if (word == "max") return Reduction::max;
+Combination parse_reduction(const Word& word) {
+  if (word == "none") return Combination::none;
+  if (word == "add") return Combination::add;
+  if (word == "mul") return Combination::mul;
+  if (word == "max") return Combination::max;
   TD_CHECK(word == "min",
            "reduction \"{}\" is unknown; expected \"none\", \"add\", \"mul\", \"max\" or \"min\"",
            std::string_view(word));
-  return Reduction::min;
+  return Combination::min;
 }
 
 /// a and b as the op of that name combines them: integers wrap, bool counts 0 and 1, NaN wins, -0 < +0.
 template <class T>
-T combine(Reduction reduction, T a, T b) {
+T combine(Combination reduction, T a, T b) {
   if constexpr (std::is_same_v<T, bool>) {
-    const bool either = reduction == Reduction::add || reduction == Reduction::max;
+    const bool either = reduction == Combination::add || reduction == Combination::max;
     return either ? a || b : a && b;
   } else if constexpr (std::is_integral_v<T>) {
     using Wide = std::make_unsigned_t<std::common_type_t<T, int>>;  // wraps without undefined behaviour
     switch (reduction) {
-      case Reduction::add:
+      case Combination::add:
         return static_cast<T>(static_cast<Wide>(a) + static_cast<Wide>(b));
-      case Reduction::mul:
+      case Combination::mul:
         return static_cast<T>(static_cast<Wide>(a) * static_cast<Wide>(b));
-      case Reduction::max:
+      case Combination::max:
         return std::max(a, b);
       default:
         return std::min(a, b);
@@ -54,38 +54,36 @@ T combine(Reduction reduction, T a, T b) {
   } else {
     const auto x = static_cast<Computed<T>>(a), y = static_cast<Computed<T>>(b);
     switch (reduction) {
-      case Reduction::add:
+      case Combination::add:
         return T(x + y);
-      case Reduction::mul:
+      case Combination::mul:
         return T(x * y);
       default:
         break;
     }
     if (std::isnan(x) || std::isnan(y)) return std::isnan(x) ? a : b;
     const bool a_below = x < y || (x == y && std::signbit(x));
-    return a_below == (reduction == Reduction::min) ? a : b;
+    return a_below == (reduction == Combination::min) ? a : b;
   }
 }
 
-Tensor ramp(const Shape& shape) { return stepped(shape, -2.25f, 0.5f, 5, 13); }
-
 /// The gradients of data and updates, given how to scatter into a tensor and how to gather at the indices.
 template <class Scatter, class Collect>
-void scatter_gradient(const Gradient& g, Reduction reduction, Scatter&& scatter, Collect&& collect,
+void scatter_gradient(const Gradient& g, Combination reduction, Scatter&& scatter, Collect&& collect,
                       Tensors& result) {
   const Tensor dy = g.dy();
   const Tensor &data = g.x(0), &updates = g.x(2), &y = g.y();
   const DType dtype = dy.dtype();
   switch (reduction) {
-    case Reduction::none:
+    case Combination::none:
       if (g.needs(0)) result[0] = scatter(dy, zeros_like(updates), "none");
       if (g.needs(2)) result[2] = collect(dy);
       return;
-    case Reduction::add:
+    case Combination::add:
       if (g.needs(0)) result[0] = dy;
       if (g.needs(2)) result[2] = collect(dy);
       return;
-    case Reduction::mul: {
+    case Combination::mul: {
       // The product of the other factors, which a zero among them must not turn into 0/0: the product of all
       // that are not zero, and how many are.
       const Tensor data_zero = equal(data, 0), updates_zero = equal(updates, 0);
@@ -150,7 +148,7 @@ struct ScatterElements {
   static void kernel(const KernelContext& k, const Attributes& a) {
     const View &x = k.inputs[0], &indices = k.inputs[1];
     const int axis = InferContext::normalize_axis(a.axis, x.shape.rank());
-    const Reduction reduction = parse_reduction(a.reduction);
+    const Combination reduction = parse_reduction(a.reduction);
     begin_with(k, x);
     Strides strides = contiguous_strides(x.shape);
     const int64_t step = strides[axis];
@@ -160,7 +158,7 @@ struct ScatterElements {
         f(i, offset + normalize_index(integer_at(indices, i), x.shape[axis], axis) * step);
       });
     };
-    if (reduction == Reduction::none)
+    if (reduction == Combination::none)
       with_carrier(x.dtype, [&]<class T>(T) {
         each([&, to = k.out<T>(0), from = k.in<T>(2)](int64_t i, int64_t at) { to[at] = from[i]; });
       });
@@ -233,7 +231,7 @@ struct ScatterND {
   }
   static void kernel(const KernelContext& k, const Attributes& a) {
     const View &x = k.inputs[0], &indices = k.inputs[1];
-    const Reduction reduction = parse_reduction(a.reduction);
+    const Combination reduction = parse_reduction(a.reduction);
     begin_with(k, x);
     const int length = static_cast<int>(indices.shape.back());
     const int64_t points = product(indices.shape, 0, indices.shape.rank() - 1);
@@ -247,7 +245,7 @@ struct ScatterND {
         f(p * block, offset);
       }
     };
-    if (reduction == Reduction::none)
+    if (reduction == Combination::none)
       with_carrier(x.dtype, [&]<class T>(T) {
         each([&, to = k.out<T>(0), from = k.in<T>(2)](int64_t source, int64_t at) {
           std::copy_n(from + source, block, to + at);
@@ -290,11 +288,11 @@ struct ScatterND {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<ScatterElements>, &op_def<ScatterND>};
+constexpr const OpDef* scatter_table[] = {&op_def<ScatterElements>, &op_def<ScatterND>};
 
 }  // namespace
 
-std::span<const OpDef* const> scatter_ops() { return table; }
+std::span<const OpDef* const> scatter_ops() { return scatter_table; }
 
 Tensor scatter_elements(const Operand& x, const Operand& indices, const Operand& updates, int64_t axis,
                         std::string_view reduction) {

@@ -21,8 +21,6 @@ namespace {
 
 using kernel::View;
 
-Tensor ramp(const Shape& shape) { return stepped(shape, -2, 0.5f, 7, 12); }
-
 // ---- OneHot
 
 struct OneHot {
@@ -232,11 +230,11 @@ struct Trilu {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<OneHot>, &op_def<TopK>, &op_def<Trilu>};
+constexpr const OpDef* select_table[] = {&op_def<OneHot>, &op_def<TopK>, &op_def<Trilu>};
 
 }  // namespace
 
-std::span<const OpDef* const> select_ops() { return table; }
+std::span<const OpDef* const> select_ops() { return select_table; }
 
 Tensor one_hot(const Operand& indices, const Operand& depth, int64_t axis, DType dtype) {
   return one_hot_values(indices, depth, Tensor({0, 1}, dtype), axis);

@@ -69,11 +69,11 @@ struct ReverseSequence {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<ReverseSequence>};
+constexpr const OpDef* sequence_table[] = {&op_def<ReverseSequence>};
 
 }  // namespace
 
-std::span<const OpDef* const> sequence_ops() { return table; }
+std::span<const OpDef* const> sequence_ops() { return sequence_table; }
 
 Tensor reverse_sequence(const Operand& x, const Operand& lengths, int64_t batch_axis, int64_t time_axis) {
   return dispatch<ReverseSequence>({batch_axis, time_axis}, x, lengths);

@@ -464,12 +464,13 @@ Tensors Narrow::gradient(const Gradient& g, const Attributes& a) {
   return result;
 }
 
-constexpr const OpDef* table[] = {&op_def<Identity>, &op_def<Reshape>, &op_def<Flatten>, &op_def<Transpose>,
-                                  &op_def<Expand>,   &op_def<ShapeOp>, &op_def<Concat>,  &op_def<Narrow>};
+constexpr const OpDef* shape_table[] = {&op_def<Identity>,  &op_def<Reshape>, &op_def<Flatten>,
+                                        &op_def<Transpose>, &op_def<Expand>,  &op_def<ShapeOp>,
+                                        &op_def<Concat>,    &op_def<Narrow>};
 
 }  // namespace
 
-std::span<const OpDef* const> shape_ops() { return table; }
+std::span<const OpDef* const> shape_ops() { return shape_table; }
 
 Tensor identity(const Operand& x) { return dispatch<Identity>({}, x); }
 Tensor reshape(const Operand& x, const Operand& shape) {

@@ -80,8 +80,6 @@ bool known_ranges(const InferContext& c, int first, const Shape& shape, Range* r
   return true;
 }
 
-constexpr uint8_t optional_parameter = InputDef::optional | InputDef::parameter;
-
 Operand optional(const Gradient& g, int i) { return g.has(i) ? Operand(g.x(i)) : Operand(); }
 
 struct Slice {
@@ -91,8 +89,8 @@ struct Slice {
   static constexpr std::array<InputDef, 5> inputs{{{"data"},
                                                    {"starts", types::index, 1, InputDef::parameter},
                                                    {"ends", types::index, 1, InputDef::parameter},
-                                                   {"axes", types::index, 1, optional_parameter},
-                                                   {"steps", types::index, 1, optional_parameter}}};
+                                                   {"axes", types::index, 1, InputDef::optional_parameter},
+                                                   {"steps", types::index, 1, InputDef::optional_parameter}}};
   static void infer(InferContext& c) {
     const Shape& in = c.shape(0);
     Shape shape = in;
@@ -140,8 +138,8 @@ struct SliceGradient {
                                                    {"shape", types::i64, 1, InputDef::parameter},
                                                    {"starts", types::index, 2, InputDef::parameter},
                                                    {"ends", types::index, 2, InputDef::parameter},
-                                                   {"axes", types::index, 2, optional_parameter},
-                                                   {"steps", types::index, 2, optional_parameter}}};
+                                                   {"axes", types::index, 2, InputDef::optional_parameter},
+                                                   {"steps", types::index, 2, InputDef::optional_parameter}}};
   static void infer(InferContext& c) {
     const Shape shape = shape_parameter(c, 1);
     TD_CHECK(shape.rank() == c.rank(0), "a gradient of shape {} was given for the shape {}", c.shape(0),
@@ -199,10 +197,6 @@ Tensors Slice::gradient(const Gradient& g) {
   return result;
 }
 
-Tensor ramp(const Shape& shape) { return stepped(shape, -2, 0.5f); }
-
-Tensor integers(const Dims& values) { return to_tensor(Operand(values)); }
-
 std::vector<Sample> Slice::samples() {
   const Tensor x = ramp({3, 4, 5});
   const auto axes = [](std::initializer_list<int64_t> list) { return integers(Dims(list)); };
@@ -234,7 +228,8 @@ struct Split {
       return std::tuple{field("axis", &Attributes::axis), field("num_outputs", &Attributes::num_outputs)};
     }
   };
-  static constexpr std::array<InputDef, 2> inputs{{{"input"}, {"split", types::i64, 1, optional_parameter}}};
+  static constexpr std::array<InputDef, 2> inputs{
+      {{"input"}, {"split", types::i64, 1, InputDef::optional_parameter}}};
   /// The sizes of the parts. They are unknown, as fresh symbols, only while tracing.
   static Integers sizes(const InferContext& c, const Attributes& a, int64_t dim) {
     Integers parts;
@@ -304,7 +299,7 @@ struct Split {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Slice>, &op_def<SliceGradient>, &op_def<Split>};
+constexpr const OpDef* slice_table[] = {&op_def<Slice>, &op_def<SliceGradient>, &op_def<Split>};
 
 std::vector<Tensor> to_vector(Tensors parts) {
   std::vector<Tensor> result;
@@ -314,7 +309,7 @@ std::vector<Tensor> to_vector(Tensors parts) {
 
 }  // namespace
 
-std::span<const OpDef* const> slice_ops() { return table; }
+std::span<const OpDef* const> slice_ops() { return slice_table; }
 
 Tensor slice(const Operand& x, const Operand& starts, const Operand& ends, const Operand& axes,
              const Operand& steps) {

@@ -67,11 +67,11 @@ struct LogSoftmax : AlongAxis {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Softmax>, &op_def<LogSoftmax>};
+constexpr const OpDef* softmax_table[] = {&op_def<Softmax>, &op_def<LogSoftmax>};
 
 }  // namespace
 
-std::span<const OpDef* const> softmax_ops() { return table; }
+std::span<const OpDef* const> softmax_ops() { return softmax_table; }
 
 Tensor softmax(const Operand& x, int64_t axis) { return dispatch<Softmax>({axis}, x); }
 Tensor log_softmax(const Operand& x, int64_t axis) { return dispatch<LogSoftmax>({axis}, x); }

@@ -120,11 +120,11 @@ struct NonMaxSuppression : NotDifferentiable {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<NonMaxSuppression>};
+constexpr const OpDef* suppression_table[] = {&op_def<NonMaxSuppression>};
 
 }  // namespace
 
-std::span<const OpDef* const> suppression_ops() { return table; }
+std::span<const OpDef* const> suppression_ops() { return suppression_table; }
 
 Tensor non_max_suppression(const Operand& boxes, const Operand& scores, const SuppressionOptions& options) {
   return dispatch<NonMaxSuppression>({options.center_point}, boxes, scores, Operand({options.most}),

@@ -25,11 +25,11 @@ struct Contiguous {
   static std::vector<Sample> samples() { return {{{transpose(Tensor({{1.f, 2.f}, {3.f, 4.f}}))}, {}}}; }
 };
 
-constexpr const OpDef* table[] = {&op_def<Contiguous>};
+constexpr const OpDef* copy_table[] = {&op_def<Contiguous>};
 
 }  // namespace
 
-std::span<const OpDef* const> copy_ops() { return table; }
+std::span<const OpDef* const> copy_ops() { return copy_table; }
 const OpDef& contiguous_op() { return op_def<Contiguous>; }
 
 Tensor Tensor::contiguous(Location) const {

@@ -192,7 +192,7 @@ struct Adam : OptimizerStep {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Adagrad>, &op_def<Adam>, &op_def<Momentum>};
+constexpr const OpDef* training_table[] = {&op_def<Adagrad>, &op_def<Adam>, &op_def<Momentum>};
 
 /// One call for lists of tensors: the new values, then the new states of each kind.
 template <class Op>
@@ -218,7 +218,7 @@ std::vector<std::vector<Tensor>> step_of(const typename Op::Attributes& a, const
 
 }  // namespace
 
-std::span<const OpDef* const> training_ops() { return table; }
+std::span<const OpDef* const> training_ops() { return training_table; }
 
 AdagradResult adagrad_step(const Operand& rate, const Operand& count, const std::vector<Tensor>& values,
                            const std::vector<Tensor>& gradients, const std::vector<Tensor>& squares,

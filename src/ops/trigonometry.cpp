@@ -96,13 +96,13 @@ struct Atanh : Circular {
   static Tensors gradient(const Gradient& g) { return {g.dy() / ((1 - g.x()) * (1 + g.x()))}; }
 };
 
-constexpr const OpDef* table[] = {&op_def<Sin>,  &op_def<Cos>,   &op_def<Tan>,   &op_def<Asin>,
-                                  &op_def<Acos>, &op_def<Atan>,  &op_def<Sinh>,  &op_def<Cosh>,
-                                  &op_def<Tanh>, &op_def<Asinh>, &op_def<Acosh>, &op_def<Atanh>};
+constexpr const OpDef* trigonometry_table[] = {&op_def<Sin>,  &op_def<Cos>,   &op_def<Tan>,   &op_def<Asin>,
+                                               &op_def<Acos>, &op_def<Atan>,  &op_def<Sinh>,  &op_def<Cosh>,
+                                               &op_def<Tanh>, &op_def<Asinh>, &op_def<Acosh>, &op_def<Atanh>};
 
 }  // namespace
 
-std::span<const OpDef* const> trigonometry_ops() { return table; }
+std::span<const OpDef* const> trigonometry_ops() { return trigonometry_table; }
 
 Tensor sin(const Operand& x) { return dispatch<Sin>({}, x); }
 Tensor cos(const Operand& x) { return dispatch<Cos>({}, x); }

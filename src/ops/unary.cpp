@@ -159,14 +159,14 @@ struct Cast : Elementwise {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<Neg>,   &op_def<Abs>,   &op_def<Exp>,   &op_def<Expm1>,
-                                  &op_def<Log>,   &op_def<Log1p>, &op_def<Sqrt>,  &op_def<Reciprocal>,
-                                  &op_def<Erf>,   &op_def<Sign>,  &op_def<Floor>, &op_def<Ceil>,
-                                  &op_def<Round>, &op_def<Cast>};
+constexpr const OpDef* unary_table[] = {&op_def<Neg>,   &op_def<Abs>,   &op_def<Exp>,   &op_def<Expm1>,
+                                        &op_def<Log>,   &op_def<Log1p>, &op_def<Sqrt>,  &op_def<Reciprocal>,
+                                        &op_def<Erf>,   &op_def<Sign>,  &op_def<Floor>, &op_def<Ceil>,
+                                        &op_def<Round>, &op_def<Cast>};
 
 }  // namespace
 
-std::span<const OpDef* const> unary_ops() { return table; }
+std::span<const OpDef* const> unary_ops() { return unary_table; }
 
 Tensor neg(const Operand& x) { return dispatch<Neg>({}, x); }
 Tensor operator-(const Operand& x) { return dispatch<Neg>({}, x); }

@@ -76,7 +76,7 @@ struct AssignVariable : NotDifferentiable {
   }
 };
 
-constexpr const OpDef* table[] = {&op_def<ReadVariable>, &op_def<AssignVariable>};
+constexpr const OpDef* variable_table[] = {&op_def<ReadVariable>, &op_def<AssignVariable>};
 
 std::shared_ptr<VariableImpl> make_impl(const Tensor& initial, VariableOptions& options, Location where) {
   static std::atomic<uint64_t> serial{0};
@@ -97,7 +97,7 @@ std::shared_ptr<VariableImpl> make_impl(const Tensor& initial, VariableOptions& 
 
 }  // namespace
 
-std::span<const OpDef* const> variable_ops() { return table; }
+std::span<const OpDef* const> variable_ops() { return variable_table; }
 
 Tensor read_variable(VariableImpl& variable, Location where) {
   const VariableAttributes a(variable.shared_from_this());

@@ -15,9 +15,9 @@ namespace tandem::runtime {
 namespace {
 
 /// Uninitialised memory for a while, from the tensors' free lists.
-class Scratch {
+class ScratchTensor {
  public:
-  Scratch(DType dtype, int64_t count) : memory_(detail::empty_tensor(dtype, {count})) {}
+  ScratchTensor(DType dtype, int64_t count) : memory_(detail::empty_tensor(dtype, {count})) {}
   template <class T>
   T* get() const {
     return detail::mutable_data<T>(memory_);
@@ -58,8 +58,8 @@ void convolve_plain(const Convolution& c, const T* x, const T* w, const T* bias,
   const bool pointwise = is_pointwise(windows);
   const int64_t step = pointwise ? outputs : columns_at_once(rows, outputs);
   over_images(c.batch * c.groups, [&](int64_t begin, int64_t end) {
-    const Scratch columns(c.dtype, pointwise ? 0 : rows * step);
-    const Scratch block(c.dtype, step < outputs ? m * step : 0);
+    const ScratchTensor columns(c.dtype, pointwise ? 0 : rows * step);
+    const ScratchTensor block(c.dtype, step < outputs ? m * step : 0);
     for (int64_t image = begin; image < end; ++image) {
       const int64_t group = image % c.groups;
       const Matrix left{w + group * m * rows, rows, 1};
@@ -97,7 +97,7 @@ void convolve_transposed_plain(const Convolution& c, const T* y, const T* w, T* 
   const bool pointwise = is_pointwise(windows);
   const int64_t step = pointwise ? outputs : columns_at_once(rows, outputs);
   over_images(c.batch * c.groups, [&](int64_t begin, int64_t end) {
-    const Scratch columns(c.dtype, pointwise ? 0 : rows * step);
+    const ScratchTensor columns(c.dtype, pointwise ? 0 : rows * step);
     for (int64_t image = begin; image < end; ++image) {
       const int64_t group = image % c.groups;
       T* to = x + image * c.in_channels * plane;
@@ -136,10 +136,10 @@ void correlate_plain(const Convolution& c, const T* x, const T* y, T* w) {
   constexpr int64_t most = 8, elements = 4 << 20;
   const int64_t slices = std::clamp<int64_t>(std::min(c.batch, elements / weights), 1, most);
   const int64_t step = columns_at_once(rows, outputs);
-  const Scratch sums(c.dtype, slices * weights);
+  const ScratchTensor sums(c.dtype, slices * weights);
   std::fill_n(sums.get<T>(), slices * weights, T{});
   over_images(slices * c.groups, [&](int64_t begin, int64_t end) {
-    const Scratch columns(c.dtype, rows * step), product(c.dtype, size);
+    const ScratchTensor columns(c.dtype, rows * step), product(c.dtype, size);
     for (int64_t part = begin; part < end; ++part) {
       const int64_t slice = part / c.groups, group = part % c.groups;
       T* sum = sums.get<T>() + slice * weights + group * size;
@@ -176,7 +176,7 @@ class Widened {
   const float* get() const { return present_ ? memory_.template get<float>() : nullptr; }
 
  private:
-  Scratch memory_;
+  ScratchTensor memory_;
   bool present_;
 };
 
@@ -195,7 +195,7 @@ void in_float(const Convolution& c, const void* a, int64_t a_size, const void* b
   Convolution wide = c;
   wide.dtype = DType::f32;
   const Widened<T> first(a, a_size), second(b, b_size), added(bias, bias_size);
-  const Scratch sums(DType::f32, size);
+  const ScratchTensor sums(DType::f32, size);
   f(wide, first.get(), second.get(), added.get(), sums.get<float>());
   for (int64_t i = 0; i < size; ++i) static_cast<T*>(result)[i] = T(sums.get<float>()[i]);
 }
@@ -239,7 +239,7 @@ class ChannelsFirst {
   const void* get() const { return data_; }
 
  private:
-  Scratch memory_;
+  ScratchTensor memory_;
   const void* data_;
 };
 
@@ -263,7 +263,7 @@ class OutputsFirst {
   const void* get() const { return data_; }
 
  private:
-  Scratch memory_;
+  ScratchTensor memory_;
   const void* data_;
 };
 
@@ -352,7 +352,7 @@ void convolve(const Convolution& c, const void* x, const void* w, const void* bi
     if (convolve_points(c, order, x, w, bias, y)) return;
     const ChannelsFirst own_x = first_x(c, order, x);
     const OutputsFirst own_w(c, order, w);
-    const Scratch own_y(c.dtype, order.y_last ? size.y : 0);
+    const ScratchTensor own_y(c.dtype, order.y_last ? size.y : 0);
     void* result = order.y_last ? own_y.get<void>() : y;
     convolve(c, own_x.get(), own_w.get(), bias, result);
     if (order.y_last)

@@ -20,7 +20,7 @@ namespace {
 constexpr int64_t slice_work = 256 * 1024;
 
 /// Memory that one thread keeps from product to product.
-class Scratch {
+class PackedOperand {
  public:
   template <class T>
   T* get(int64_t count) {
@@ -100,7 +100,7 @@ void floating_product(ProductKernel<T> kernel, int64_t m, int64_t n, int64_t k, 
 
 /// Where the f32 copy of a narrow operand stands: its strides are those of the original where that is dense.
 Operand<float> widen(void (*convert)(int64_t, const uint16_t*, float*), int64_t rows, int64_t columns,
-                     const Operand<uint16_t>& from, Scratch& scratch) {
+                     const Operand<uint16_t>& from, PackedOperand& scratch) {
   float* to = scratch.get<float>(rows * columns);
   if (from.column_stride == 1 && from.row_stride == columns) {
     convert(rows * columns, from.data, to);
@@ -120,7 +120,7 @@ Operand<float> widen(void (*convert)(int64_t, const uint16_t*, float*), int64_t 
 /// f16 and bf16: computed in f32, rounded once.
 void narrow_product(DType dtype, int64_t m, int64_t n, int64_t k, const Operand<uint16_t>& a,
                     const Operand<uint16_t>& b, uint16_t* c) {
-  static thread_local Scratch left_scratch, right_scratch, sum_scratch;
+  static thread_local PackedOperand left_scratch, right_scratch, sum_scratch;
   const ProductKernels& use = kernels();
   const auto convert = dtype == DType::f16 ? use.widen_f16 : use.widen_bf16;
   const Operand<float> left = widen(convert, m, k, a, left_scratch),

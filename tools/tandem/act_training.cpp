@@ -16,7 +16,7 @@ namespace tandem::cli {
 
 namespace {
 
-constexpr int64_t batch_size = 50, epochs = 3, steps_per_epoch = 400;
+constexpr int64_t training_batch = 50, epochs = 3, steps_per_epoch = 400;
 constexpr uint64_t seed = 1;
 constexpr int64_t adapted_to = 1'000;  // images, whose mean and deviation become 0 and 1
 
@@ -36,8 +36,9 @@ Run train(const char* mode_name, nn::Mode mode, const nn::Sequential& model, con
   random::seed(seed);
   Run run;
   const Stopwatch watch;
-  run.history = model.fit(images.train_images, images.train_labels,
-                          {.batch_size = batch_size, .epochs = epochs, .steps_per_epoch = steps_per_epoch});
+  run.history =
+      model.fit(images.train_images, images.train_labels,
+                {.batch_size = training_batch, .epochs = epochs, .steps_per_epoch = steps_per_epoch});
   run.seconds = watch.nanoseconds() / 1e9;
   return run;
 }
@@ -61,7 +62,7 @@ Act play_training(const data::Images& images, const nn::Sequential& learner) {
       "by a "
       "graph that holds the whole step, its gradients and its assignments too. The mode is a property of the "
       "model: nothing else changes.",
-      epochs * steps_per_epoch, batch_size));
+      epochs * steps_per_epoch, training_batch));
   code(
       "nn::Sequential model({nn::Input({28, 28}, {.dtype = td::uint8}), nn::Rescaling(1 / 255.0),\n"
       "                      normalization, nn::Flatten(), nn::Dense(128, \"relu\"), nn::Dense(10)});\n"
@@ -97,7 +98,7 @@ Act play_training(const data::Images& images, const nn::Sequential& learner) {
       {.name = "train_784_128_10"});
   Act act;
   Comparison& comparison = act.figures.comparison;
-  const Index first(0, batch_size);
+  const Index first(0, training_batch);
   comparison = compare_modes(step, images.train_images[{first}], images.train_labels[{first}]);
   comparison.max_ulp = std::max({comparison.max_ulp, loss_distance, weight_distance});
   act.figures.accuracy = accuracy;

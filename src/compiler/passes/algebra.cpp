@@ -62,7 +62,7 @@ bool apply_twice_across_moves(Rebuild& r, const Node& n) {
 }
 
 template <bool fast>
-void visit(Rebuild& r, int32_t id) {
+void apply_rules_at(Rebuild& r, int32_t id) {
   const Node& n = r.node(id);
   if (!fast && (apply_twice(r, n) || apply_twice_across_moves(r, n))) return;
   apply_rules(r, id, fast);
@@ -70,7 +70,7 @@ void visit(Rebuild& r, int32_t id) {
 
 }  // namespace
 
-bool algebra(Graph& graph) { return rebuild_until_stable(graph, visit<false>); }
-bool fast_math(Graph& graph) { return rebuild_until_stable(graph, visit<true>); }
+bool algebra(Graph& graph) { return rebuild_until_stable(graph, apply_rules_at<false>); }
+bool fast_math(Graph& graph) { return rebuild_until_stable(graph, apply_rules_at<true>); }
 
 }  // namespace tandem::passes

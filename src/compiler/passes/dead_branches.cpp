@@ -63,7 +63,7 @@ std::vector<ValueRef> results_of_no_iteration(Rebuild& r, const Node& n, int var
   return results;
 }
 
-void visit(Rebuild& r, int32_t id) {
+void take_branch_at(Rebuild& r, int32_t id) {
   const Node n = r.node(id);
   if (!n.op->has(has_bodies)) return;
   const GraphBodies::View view = bodies_of(n);
@@ -87,6 +87,6 @@ void visit(Rebuild& r, int32_t id) {
 
 }  // namespace
 
-bool dead_branches(Graph& graph) { return rebuild_until_stable(graph, visit); }
+bool dead_branches(Graph& graph) { return rebuild_until_stable(graph, take_branch_at); }
 
 }  // namespace tandem::passes

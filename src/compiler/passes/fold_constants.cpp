@@ -34,7 +34,7 @@ Tensors evaluate_constant(const Rebuild& r, const Node& n) {
   }
 }
 
-void visit(Rebuild& r, int32_t id) {
+void fold_at(Rebuild& r, int32_t id) {
   const Node& n = r.node(id);
   if (!is_pure(n) || n.op->has(is_constant) || n.outputs.empty()) return;
   const Location where = n.where;
@@ -48,6 +48,6 @@ void visit(Rebuild& r, int32_t id) {
 
 }  // namespace
 
-bool fold_constants(Graph& graph) { return rebuild_until_stable(graph, visit); }
+bool fold_constants(Graph& graph) { return rebuild_until_stable(graph, fold_at); }
 
 }  // namespace tandem::passes

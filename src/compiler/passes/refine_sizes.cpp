@@ -1,4 +1,4 @@
-// Sizes that were unknown while tracing, or before other passes ran, may follow by now.
+// KnownSizes that were unknown while tracing, or before other passes ran, may follow by now.
 
 #include "compiler/passes/passes.h"
 #include "graph/inference.h"
@@ -8,7 +8,7 @@ namespace tandem::passes {
 namespace {
 
 /// Which size stands for a symbol.
-class Sizes {
+class KnownSizes {
  public:
   int64_t resolve(int64_t d) const {
     for (auto found = known_.find(d); found != known_.end(); found = known_.find(d)) d = found->second;
@@ -36,11 +36,11 @@ bool refine_sizes(Graph& graph) {
   Graph next = graph;
   GraphInference inference(next);
   const int64_t first_fresh = next.next_symbol;
-  // Sizes of arguments are what the caller gives: nothing in the graph decides them.
+  // KnownSizes of arguments are what the caller gives: nothing in the graph decides them.
   std::map<int64_t, bool> given;
   for (int32_t id : graph.inputs)
     for (int64_t d : graph.node(id).outputs[0].shape) given[d] = true;
-  Sizes sizes;
+  KnownSizes sizes;
   bool changed = false;
   for (Node& n : next.nodes) {
     for (Spec& s : n.outputs) changed = sizes.apply(s.shape) || changed;

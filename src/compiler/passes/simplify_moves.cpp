@@ -22,7 +22,7 @@ bool has_data_input(const Node& n) {
 // ---- probes: what a mover does, from what it does to numbered elements
 
 /// Puts sizes for symbols: distinct, above one.
-class Sizes {
+class ExampleSizes {
  public:
   int64_t size_of_symbol(int64_t d) {
     if (d >= 0) return d;
@@ -74,7 +74,7 @@ constexpr int64_t largest_probe = 4096;
 
 // Whether a mover whose result has its input's shape gives each element back in its place.
 bool leaves_all_in_place(Rebuild& r, const Node& n) {
-  Sizes sizes;
+  ExampleSizes sizes;
   std::vector<StandIn> inputs;
   uint64_t next = 0;
   for (int i = 0; i < n.inputs.size(); ++i) {
@@ -322,7 +322,7 @@ void flatten(Rebuild& r, const Node& n) {
   r.replace(0, {*made, 0});
 }
 
-void visit(Rebuild& r, int32_t id) {
+void simplify_at(Rebuild& r, int32_t id) {
   const Node& n = r.node(id);
   if (!has_data_input(n)) return;
   if (does_nothing(r, n)) return r.replace(0, n.inputs[0]);
@@ -337,6 +337,6 @@ void visit(Rebuild& r, int32_t id) {
 
 }  // namespace
 
-bool simplify_moves(Graph& graph) { return rebuild_until_stable(graph, visit); }
+bool simplify_moves(Graph& graph) { return rebuild_until_stable(graph, simplify_at); }
 
 }  // namespace tandem::passes

@@ -12,34 +12,24 @@ namespace tandem::nn {
 
 namespace {
 
-struct Row {
-  std::string_view name;
-  Optimizer (*make)();
-};
-
 template <class O>
-Optimizer make() {
-  return O();
-}
+constexpr auto make_optimizer = detail::make_default<Optimizer, O>;
 
-constexpr Row rows[] = {
-    {"sgd", make<SGD>},         {"adam", make<Adam>},       {"adamw", make<AdamW>},
-    {"adamax", make<Adamax>},   {"nadam", make<Nadam>},     {"radam", make<RAdam>},
-    {"rmsprop", make<RMSprop>}, {"adagrad", make<Adagrad>}, {"adadelta", make<Adadelta>},
-    {"ftrl", make<Ftrl>},       {"lion", make<Lion>},       {"lamb", make<LAMB>},
-    {"rprop", make<Rprop>},     {"asgd", make<ASGD>},
+constexpr detail::NamedMaker<Optimizer> known_optimizers[] = {
+    {"sgd", make_optimizer<SGD>},           {"adam", make_optimizer<Adam>},
+    {"adamw", make_optimizer<AdamW>},       {"adamax", make_optimizer<Adamax>},
+    {"nadam", make_optimizer<Nadam>},       {"radam", make_optimizer<RAdam>},
+    {"rmsprop", make_optimizer<RMSprop>},   {"adagrad", make_optimizer<Adagrad>},
+    {"adadelta", make_optimizer<Adadelta>}, {"ftrl", make_optimizer<Ftrl>},
+    {"lion", make_optimizer<Lion>},         {"lamb", make_optimizer<LAMB>},
+    {"rprop", make_optimizer<Rprop>},       {"asgd", make_optimizer<ASGD>},
 };
-
-std::string in_small_letters(std::string text) {
-  for (char& c : text)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  return text;
-}
 
 }  // namespace
 
 Optimizer::Optimizer(const std::string& name, Location where)
-    : Optimizer(detail::find_named(rows, "optimizer", in_small_letters(name), where).make()) {}
+    : Optimizer(
+          detail::find_named(known_optimizers, "optimizer", detail::in_small_letters(name), where).make()) {}
 
 void Optimizer::apply_gradients(const std::vector<Tensor>& gradients, const std::vector<Variable>& variables,
                                 Location where) const {
