@@ -147,7 +147,8 @@ class Tensor {
   DType dtype() const;
   /// The sizes; those unknown while tracing are symbolic.
   TensorShape shape(Location where = here()) const;
-  Spec spec() const;
+  /// Dtype, sizes as numbers, which pins those unknown while tracing, and device.
+  Spec spec(Location where = here()) const;
   Device device() const;
   int rank() const;
   /// Size of dimension `i` (negative counts from the end). Symbolic while tracing an unknown dimension.
@@ -278,6 +279,8 @@ Tensor from_range(const Range& range) {
 }
 
 namespace detail {
+/// A tensor's Spec without reading its sizes: unknown ones are codes below zero.
+Spec coded_spec(const Tensor& tensor);
 Tensor from_bytes(const void* data, DType dtype, size_t count, const Shape& shape);
 /// Shares foreign memory; `release(argument)` runs when the last tensor lets go.
 Tensor from_foreign(void* data, DType dtype, size_t count, const Shape& shape, void (*release)(void*),

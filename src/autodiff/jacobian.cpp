@@ -50,7 +50,8 @@ class TapeMode::ManyGradients {
 namespace {
 
 Spec spec_of(const GradientSource& source) {
-  return source.is_variable() ? source.variable().value().spec() : source.tensor().spec();
+  return source.is_variable() ? detail::coded_spec(source.variable().value())
+                              : detail::coded_spec(source.tensor());
 }
 
 void check_static(const char* what, const Shape& target, const Shape& source) {

@@ -442,10 +442,10 @@ template <class F>
 void TapeMode::for_each_receiver(const Record& r, const WayBack& way, F&& use) const {
   if (r.op->has(reads_variable)) {
     const int id = relevant_id(r.attributes.as<VariableAttributes>().variable.get(), way);
-    if (id >= 0) use(id, r.outputs[0].spec());
+    if (id >= 0) use(id, detail::coded_spec(r.outputs[0]));
   }
   for (const Tensor& x : r.inputs)
-    if (const int id = x.defined() ? relevant_id(x.impl(), way) : -1; id >= 0) use(id, x.spec());
+    if (const int id = x.defined() ? relevant_id(x.impl(), way) : -1; id >= 0) use(id, detail::coded_spec(x));
   for (const auto& v : r.variables)
     if (const int id = relevant_id(v.get(), way); id >= 0) use(id, v->spec);
 }

@@ -70,7 +70,7 @@ std::shared_ptr<Plan> PlanCache::plan_for(std::span<const Tensor* const> inputs)
   std::vector<Spec> specs;
   std::vector<Tensor> known(inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
-    specs.push_back(inputs[i]->spec());
+    specs.push_back(detail::coded_spec(*inputs[i]));
     if (by_value_[i]) known[i] = inputs[i]->contiguous();
   }
   auto plan = std::make_shared<Plan>(graph_, specs, std::move(known));

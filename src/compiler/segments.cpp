@@ -22,7 +22,8 @@ class SegmentedGraph::Scheduler {
       : owner_(owner), graph_(owner.graph_), inference_(graph_), chosen_(graph_.nodes.size(), false) {
     for (const auto& [v, slot] : owner.slots_) {
       const auto at = static_cast<size_t>(slot);
-      if (!owner.dead_[at]) inference_.give(v, slots[at].spec(), owner.known_[at] ? slots[at] : Tensor());
+      if (!owner.dead_[at])
+        inference_.give(v, detail::coded_spec(slots[at]), owner.known_[at] ? slots[at] : Tensor());
     }
     for (int32_t id = 0; id < count(); ++id)
       if (is_constant_node(graph_.node(id))) inference_.infer(id);

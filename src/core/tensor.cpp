@@ -194,14 +194,14 @@ const TensorImpl& checked(const TensorImpl* impl) {
 
 }  // namespace
 
+Spec detail::coded_spec(const Tensor& tensor) {
+  const TensorImpl& i = checked(tensor.impl());
+  return {i.dtype, i.shape, i.device};
+}
 DType Tensor::dtype() const { return checked(impl_).dtype; }
 TensorShape Tensor::shape(Location where) const { return {checked(impl_).shape, where}; }
 int Tensor::rank() const { return checked(impl_).shape.rank(); }
 Device Tensor::device() const { return checked(impl_).device; }
-Spec Tensor::spec() const {
-  const TensorImpl& i = checked(impl_);
-  return {i.dtype, i.shape, i.device};
-}
 bool Tensor::is_symbolic() const { return checked(impl_).kind == TensorImpl::Kind::symbolic; }
 bool Tensor::is_contiguous() const { return checked(impl_).contiguous; }
 

@@ -36,7 +36,7 @@ Found apply_rule(const CustomGradientResult& result, const Tensor& dy, size_t ar
 /// Records the rule and makes it one that replays the record; what it captures follows `inputs`.
 void record_rule(CustomRule& rule, std::vector<Tensor>& inputs,
                  const std::function<Found(const Tensor& dy)>& apply, Location where) {
-  const Spec dy = inputs[0].spec();
+  const Spec dy = detail::coded_spec(inputs[0]);
   RecordedBody body;
   try {
     body = record_body(

@@ -66,7 +66,7 @@ Differentiated differentiate(const Graph& recorded,
   for (size_t i = 0; i < outputs.size(); ++i) {
     if (!arriving[i]) continue;
     targets.push_back(outputs[i]);
-    weights.push_back(trace.add_input("gradient", outputs[i].spec()));
+    weights.push_back(trace.add_input("gradient", detail::coded_spec(outputs[i])));
     d.gradient_inputs.push_back(trace.value_of(weights.back(), {}));
   }
   size_t next = 0;
@@ -77,8 +77,9 @@ Differentiated differentiate(const Graph& recorded,
       sums.emplace_back();
       continue;
     }
-    sums.push_back(trace.add_input(
-        "sum", s.is_variable() ? Spec{s.variable().dtype(), s.variable().shape(), {}} : s.tensor().spec()));
+    sums.push_back(trace.add_input("sum", s.is_variable()
+                                              ? Spec{s.variable().dtype(), s.variable().shape(), {}}
+                                              : detail::coded_spec(s.tensor())));
     d.gradient_inputs.push_back(trace.value_of(sums.back(), {}));
   }
   const std::vector<Tensor> found = tape.gradients_onto(targets, weights, sources, sums);

@@ -109,7 +109,7 @@ void FunctionCore::check_signature(const FunctionCall& call) const {
   TD_CHECK(signature.size() == call.tensors.size(), "the input signature has {} tensors and the call {}",
            signature.size(), call.tensors.size());
   for (size_t i = 0; i < signature.size(); ++i) {
-    const Spec s = call.tensors[i].spec();
+    const Spec s = detail::coded_spec(call.tensors[i]);
     bool fits = s.dtype == signature[i].dtype && s.shape.rank() == signature[i].shape.rank();
     for (int d = 0; fits && d < s.shape.rank(); ++d)
       fits = signature[i].shape[d] < 0 || signature[i].shape[d] == s.shape[d];
@@ -123,7 +123,7 @@ void FunctionCore::check_signature(const FunctionCall& call) const {
 std::vector<Spec> FunctionCore::specs_for(const FunctionCall& call, const std::string& key,
                                           std::string& reason) const {
   std::vector<Spec> specs;
-  for (const Tensor& t : call.tensors) specs.push_back(t.spec());
+  for (const Tensor& t : call.tensors) specs.push_back(detail::coded_spec(t));
   int64_t symbol = symbol_base;
   if (!options_.input_signature.empty()) {
     reason = "the input signature";

@@ -46,13 +46,14 @@ std::vector<Spec> specs_of_steps(const TensorList& elements, const TensorList& i
   const ModeScope scope(&trace);
   TensorList element, accumulators;
   for (const Tensor& t : elements) {
-    Spec s = t.spec();
+    Spec s = detail::coded_spec(t);
     s.shape = Dims(std::vector<int64_t>(s.shape.begin() + 1, s.shape.end()));
     element.push_back(trace.add_input("element", s));
   }
-  for (const Tensor& t : initial) accumulators.push_back(trace.add_input("accumulator", t.spec()));
+  for (const Tensor& t : initial)
+    accumulators.push_back(trace.add_input("accumulator", detail::coded_spec(t)));
   std::vector<Spec> specs;
-  for (const Tensor& t : body(accumulators, element).kept) specs.push_back(t.spec());
+  for (const Tensor& t : body(accumulators, element).kept) specs.push_back(detail::coded_spec(t));
   return specs;
 }
 

@@ -158,7 +158,7 @@ TensorList record_loop(const std::function<Tensor(TensorList)>& condition,
                        const WhileOptions& options, Location where, int first_padded = INT_MAX) {
   std::vector<Spec> specs;
   for (size_t i = 0; i < variables.size(); ++i) {
-    Spec s = variables[i].spec();
+    Spec s = detail::coded_spec(variables[i]);
     if (!options.shape_invariants.empty()) {
       const Shape& invariant = options.shape_invariants[i];
       bool fits = invariant.rank() == s.shape.rank();
@@ -218,7 +218,7 @@ std::vector<Shape> varying_sizes(const std::function<TensorList(TensorList)>& bo
   std::vector<Spec> specs;
   std::vector<Shape> invariants;
   for (const Tensor& v : variables) {
-    specs.push_back(v.spec());
+    specs.push_back(detail::coded_spec(v));
     invariants.push_back(v.shape().codes());
   }
   // Each round finds at least one more size that varies, or is the last.

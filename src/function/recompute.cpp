@@ -263,7 +263,7 @@ std::vector<Tensor> recompute(const std::vector<Tensor>& arguments, const Body& 
   Mode* const trace = tandem::current_mode() ? tandem::current_mode()->innermost_trace() : nullptr;
   if (trace) {
     std::vector<Spec> specs;
-    for (const Tensor& t : arguments) specs.push_back(t.spec());
+    for (const Tensor& t : arguments) specs.push_back(detail::coded_spec(t));
     RecordedBody recorded = record_body("a recomputed function", specs, body, where);
     captures = std::move(recorded.captures);
     inputs.insert(inputs.end(), captures.begin(), captures.end());

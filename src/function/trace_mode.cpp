@@ -106,7 +106,7 @@ ValueRef TraceMode::value_of(const Tensor& tensor, Location where) {
   if (t->kind == TensorImpl::Kind::symbolic) {
     if (!enclosing) fail_leaked(t);
     enclosing->value_of(tensor, where);  // throws when it belongs to no enclosing trace either
-    v = graph.add_input(detail::symbolic_info(t).name, tensor.spec());
+    v = graph.add_input(detail::symbolic_info(t).name, detail::coded_spec(tensor));
     note_symbols(v);
     ids_[v] = static_cast<int32_t>(values_.size());
     values_.push_back(v);

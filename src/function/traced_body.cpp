@@ -57,7 +57,7 @@ void widen_captures(TracedBody& body, int own_arguments, const TensorList& all) 
       inputs.push_back(
           body.graph.inputs[static_cast<size_t>(own_arguments + (found - body.captures.begin()))]);
     else
-      inputs.push_back(body.graph.add_input("unused", t.spec()).node);
+      inputs.push_back(body.graph.add_input("unused", detail::coded_spec(t)).node);
   }
   body.graph.inputs = std::move(inputs);
   for (size_t i = 0; i < body.graph.inputs.size(); ++i) {

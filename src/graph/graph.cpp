@@ -50,7 +50,7 @@ ValueRef Graph::add_input(std::string_view name, const Spec& spec) {
 
 ValueRef Graph::add_constant(const Tensor& value, Location where) {
   const ConstantAttributes a{value};
-  const Spec spec = value.spec();
+  const Spec spec = detail::coded_spec(value);
   return {add(constant_op(), AttributeBox(attribute_type<ConstantAttributes>, &a), {}, {&spec, 1}, where), 0};
 }
 

@@ -140,7 +140,7 @@ uint64_t hash_bytes(const void* data, size_t size) {
 }
 
 std::string tensor_text(const Tensor& value, const TextOptions& options) {
-  std::string text = to_text(value.spec());
+  std::string text = to_text(detail::coded_spec(value));
   const Tensor t = value.contiguous();
   const int64_t n = t.size();
   const size_t size = size_of(t.dtype());

@@ -147,7 +147,7 @@ Tensor call_one(const Layer& layer, const Tensor& x, const CallOptions& options,
     Tensor y = body.call(state, input);
     finish(body, state, &input, y);
     if (y.defined() && !state.has_output_shape.load(std::memory_order_acquire))
-      state.note_call(x.spec(), false, y.shape().codes());
+      state.note_call(tandem::detail::coded_spec(x), false, y.shape().codes());
     return y;
   });
 }
@@ -168,7 +168,7 @@ std::vector<Tensor> call_many(const Layer& layer, const std::vector<Tensor>& inp
     }
     for (Tensor& y : outputs) finish(body, state, first, y);
     if (!outputs.empty() && outputs[0].defined() && !state.has_output_shape.load(std::memory_order_acquire))
-      state.note_call(Nest(inputs).map([](const Tensor& t) { return t.spec(); }), true,
+      state.note_call(Nest(inputs).map([](const Tensor& t) { return tandem::detail::coded_spec(t); }), true,
                       outputs[0].shape().codes());
     return outputs;
   });
@@ -178,7 +178,8 @@ void note_nest(detail::ModuleState& state, const Nest& inputs, const Nest& outpu
   const std::vector<Tensor> given = inputs.flatten(), made = outputs.flatten();
   const auto defined = [](const Tensor& t) { return t.defined(); };
   if (made.empty() || !made[0].defined() || !std::all_of(given.begin(), given.end(), defined)) return;
-  state.note_call(inputs.map([](const Tensor& t) { return t.spec(); }), false, made[0].shape().codes());
+  state.note_call(inputs.map([](const Tensor& t) { return tandem::detail::coded_spec(t); }), false,
+                  made[0].shape().codes());
 }
 
 Nest call_nest(const Layer& layer, const Nest& inputs, const CallOptions& options, Location where) {
@@ -228,7 +229,7 @@ Values describe_call(const Layer& layer, const Values& inputs, detail::CallForm 
       outputs = call_many(layer, tensors.flatten(), options, where);
     else
       outputs = call_nest(layer, tensors, options, where);
-    for (const Tensor& t : outputs.flatten()) node->outputs.push_back(t.spec());
+    for (const Tensor& t : outputs.flatten()) node->outputs.push_back(tandem::detail::coded_spec(t));
     int next = 0;
     node->results = outputs.map([&](const Tensor&) { return next++; });
     layer.state()->note_description(node);

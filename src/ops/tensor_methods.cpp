@@ -70,8 +70,10 @@ std::vector<int64_t> TensorShape::to_vector(Location where) const {
   return sizes;
 }
 
-TensorShape::operator Shape() const { return to_vector(where_); }
+TensorShape::operator Shape() const { return is_static() ? codes_ : Shape(to_vector(where_)); }
 int64_t TensorShape::element_count(Location where) const { return Shape(to_vector(where)).element_count(); }
+
+Spec Tensor::spec(Location where) const { return {dtype(), shape(where), device()}; }
 
 std::string to_string(const TensorShape& shape) { return to_string(shape.codes()); }
 std::ostream& operator<<(std::ostream& out, const TensorShape& shape) { return out << shape.codes(); }

@@ -87,7 +87,7 @@ std::shared_ptr<VariableImpl> make_impl(const Tensor& initial, VariableOptions& 
   impl->trainable = options.trainable;
   impl->serial = serial++;
   impl->where = where;
-  impl->spec = initial.spec();
+  impl->spec = detail::coded_spec(initial);
   if (options.shape) {
     impl->spec.shape = *options.shape;
     for (int64_t& d : impl->spec.shape) d = d < 0 ? -1 : d;

@@ -88,7 +88,7 @@ void Trainer::note_batch(const Batch& batch) {
     if (batch_form_ && known.same_form(given)) before = known.flatten();
     size_t next = 0;
     known = given.map([&](const Tensor& t) {
-      Spec spec = t.spec();
+      Spec spec = tandem::detail::coded_spec(t);
       const size_t place = next++;
       const bool same_kind = place < before.size() && before[place].dtype == spec.dtype &&
                              before[place].shape.rank() == spec.shape.rank();
