@@ -15,8 +15,8 @@ namespace runtime = tandem::runtime;
 
 int main(int argc, char** argv) {
   bench::Harness harness(argc, argv, "Our matrix products against oneDNN's, f32, M x K x N.");
-  runtime::set_thread_count(1);
-  bench::use_threads_in_onednn(1);
+  runtime::set_thread_count(harness.threads());
+  bench::use_threads_in_onednn(harness.threads());
 
   struct Case {
     int64_t m, k, n;
