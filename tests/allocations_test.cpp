@@ -13,17 +13,16 @@ namespace td = tandem;
 
 namespace {
 constinit thread_local int64_t new_count = 0;
+}
 
-void* counted(size_t bytes, size_t alignment) {
+#if !TANDEM_SANITIZED
+constexpr bool counts = true;
+static void* counted(size_t bytes, size_t alignment) {
   ++new_count;
   const size_t size = (bytes / alignment + 1) * alignment;
   if (void* block = std::aligned_alloc(alignment, size)) return block;
   throw std::bad_alloc();
 }
-}  // namespace
-
-#if !TANDEM_SANITIZED
-constexpr bool counts = true;
 // g++ inlines the deletes below without the news above, and takes them for a mismatch.
 #pragma GCC diagnostic ignored "-Wmismatched-new-delete"
 void* operator new(size_t bytes) { return counted(bytes, alignof(std::max_align_t)); }
